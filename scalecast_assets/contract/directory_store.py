@@ -1,0 +1,335 @@
+"""An object store in a local directory, with the same guarantees as S3.
+
+A write goes to a hidden file on the same file system, is synced, and is renamed into place. Every
+write of a key holds that key's ``flock``, so compare-and-swap works between threads and processes.
+Symbolic links below the root are refused: nothing outside the directory is read or written.
+"""
+
+import fcntl
+import hashlib
+import logging
+import os
+import shutil
+import stat
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from scalecast_assets.contract.objects import (
+    Blob,
+    InvalidKey,
+    ObjectInfo,
+    ObjectNotFound,
+    PreconditionFailed,
+    StoreError,
+    StoreUnavailable,
+    check_key,
+    check_prefix,
+)
+
+RESERVED: Final = ".scalecast-store"
+"""The directory of locks and unfinished writes; no key may begin with it."""
+
+_LOCKS: Final = 64
+_MAX_PART_BYTES: Final = 255
+_HASHED_UP_TO: Final = 64 * 1024
+"""Up to this size an etag is the content's sha256 (pointers: exact compare-and-swap); above it, the
+file's time, size and inode, so that listing gigabytes reads none of them."""
+_STALE_SECONDS: Final = 24 * 3600.0
+
+_log = logging.getLogger(__name__)
+
+
+class DirectoryStore:
+    """``ObjectStore`` below ``root``, which is created by the first write."""
+
+    def __init__(self, root: str | os.PathLike[str]) -> None:
+        self.root = Path(os.path.realpath(root))
+        self._private = self.root / RESERVED
+        self._swept = False
+
+    def __repr__(self) -> str:
+        return f"DirectoryStore({str(self.root)!r})"
+
+    def get(self, key: str) -> Blob:
+        """Return the whole object; raises ``ObjectNotFound``."""
+        with self.open(key) as file:
+            info = os.fstat(file.fileno())
+            body = file.read()
+        return Blob(body, _etag_of_stat(info) if len(body) > _HASHED_UP_TO else _etag_of(body))
+
+    def get_if_changed(self, key: str, etag: str) -> Blob | None:
+        """Return the object, or ``None`` if it still has this etag; raises ``ObjectNotFound``."""
+        with self.open(key) as file:
+            if _etag_of_file(file) == etag:
+                return None
+            file.seek(0)
+            info = os.fstat(file.fileno())
+            body = file.read()
+        return Blob(body, _etag_of_stat(info) if len(body) > _HASHED_UP_TO else _etag_of(body))
+
+    @contextmanager
+    def open(self, key: str) -> Iterator[BinaryIO]:
+        """Stream the object; an overwrite meanwhile does not disturb the reader."""
+        path = self._path(key)
+        with self._translated(key), _no_folder_is_a_file():
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            file = os.fdopen(descriptor, "rb") if _is_file(descriptor) else None
+        if file is None:
+            os.close(descriptor)
+            raise ObjectNotFound(f"no object {key!r} in {self.root} (there is no plain file there)")
+        with file:
+            yield file
+
+    def put(self, key: str, data: bytes) -> str:
+        """Write or overwrite the object and return its etag."""
+        return self._write(key, lambda file: _write_all(file, data), os.replace)
+
+    def put_if_absent(self, key: str, data: bytes) -> str:
+        """Create the object; raises ``PreconditionFailed`` if the key is taken."""
+
+        def create(temporary: Path, path: Path) -> None:
+            if os.path.isfile(path):
+                raise PreconditionFailed(f"object {key!r} exists already in {self.root}")
+            os.replace(temporary, path)
+
+        return self._write(key, lambda file: _write_all(file, data), create)
+
+    def compare_and_swap(self, key: str, data: bytes, etag: str) -> str:
+        """Overwrite the object only if it has this etag; else raises ``PreconditionFailed``."""
+
+        def swap(temporary: Path, path: Path) -> None:
+            found = self._current_etag(key)
+            if found != etag:
+                raise PreconditionFailed(
+                    f"object {key!r} in {self.root} changed meanwhile: expected etag {etag}, "
+                    f"found {found or 'no object'}; read it again and decide anew"
+                )
+            os.replace(temporary, path)
+
+        return self._write(key, lambda file: _write_all(file, data), swap)
+
+    def upload(self, path: str | os.PathLike[str], key: str) -> str:
+        """Write a local file of any size under the key and return its etag."""
+        with open(path, "rb") as source:
+            return self._write(key, lambda file: _copy_all(source, file), os.replace)
+
+    def download(self, key: str, path: str | os.PathLike[str]) -> None:
+        """Write the object to a local file, which appears only when it is whole."""
+        target = Path(path)
+        temporary = target.with_name(f".{uuid.uuid4().hex}.part")
+        with self.open(key) as source:
+            try:
+                with temporary.open("wb") as file:
+                    _copy_all(source, file)
+                os.replace(temporary, target)
+            finally:
+                temporary.unlink(missing_ok=True)
+
+    def copy(self, src: str, dst: str, *, etag: str | None = None) -> None:
+        """Copy within the store; with ``etag`` only that content, else ``PreconditionFailed``."""
+        with self.open(src) as source:
+            if etag is not None and (found := _etag_of_file(source)) != etag:
+                raise PreconditionFailed(
+                    f"object {src!r} in {self.root} changed meanwhile: expected etag {etag}, "
+                    f"found {found}"
+                )
+            source.seek(0)
+            self._write(dst, lambda file: _copy_all(source, file), os.replace)
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """Yield every object whose key starts with ``prefix``, in the byte order of keys."""
+        folder, _, _ = check_prefix(prefix).rpartition("/")
+        if folder:
+            self._path(folder)
+        yield from self._walk(f"{folder}/" if folder else "", prefix)
+
+    def exists(self, key: str) -> bool:
+        """Tell whether there is an object under the key."""
+        try:
+            with self.open(key):
+                return True
+        except ObjectNotFound:
+            return False
+
+    def delete(self, key: str) -> None:
+        """Remove the object; that it is not there is no error."""
+        path = self._path(key)
+        if not self.exists(key):
+            return
+        with self._lock(key), suppress(ObjectNotFound), self._translated(key):
+            path.unlink()
+
+    def url_of(self, key: str) -> str:
+        """Return the ``file://`` address of the object."""
+        return self._path(key).as_uri()
+
+    def _path(self, key: str) -> Path:
+        parts = check_key(key).split("/")
+        if parts[0] == RESERVED:
+            raise InvalidKey(f"object key {key!r}: names under {RESERVED!r} belong to the store")
+        if any(len(part.encode()) > _MAX_PART_BYTES for part in parts):
+            raise InvalidKey(
+                f"object key {key[:200]!r} has a part longer than {_MAX_PART_BYTES} bytes, the "
+                "most a file name may have"
+            )
+        path = self.root.joinpath(*parts)
+        if os.path.realpath(path) != str(path):
+            raise StoreError(
+                f"object {key!r} in {self.root} lies behind a symbolic link, which the store does "
+                "not follow; put the file itself there"
+            )
+        return path
+
+    def _walk(self, folder: str, prefix: str) -> Iterator[ObjectInfo]:
+        try:
+            with self._translated(folder), os.scandir(self.root / folder) as found:
+                entries = [(e.name + "/" * e.is_dir(follow_symlinks=False), e) for e in found]
+        except ObjectNotFound:
+            return
+        for name, entry in sorted(entries, key=lambda pair: os.fsencode(pair[0])):
+            key = folder + name
+            if key == f"{RESERVED}/":
+                continue
+            if name.endswith("/"):
+                if key.startswith(prefix) or prefix.startswith(key):
+                    yield from self._walk(key, prefix)
+            elif key.startswith(prefix) and (info := self._info(key, entry)):
+                yield info
+
+    def _info(self, key: str, entry: os.DirEntry[str]) -> ObjectInfo | None:
+        if not entry.is_file(follow_symlinks=False):
+            _log.warning("%s: %r is no plain file and is not listed", self, key)
+            return None
+        try:
+            with self.open(key) as file:
+                info, etag = os.fstat(file.fileno()), _etag_of_file(file)
+        except ObjectNotFound:  # removed since the folder was read
+            return None
+        except InvalidKey as error:
+            _log.warning("%s: not listed: %s", self, error)
+            return None
+        modified = datetime.fromtimestamp(info.st_mtime_ns / 1e9, UTC)
+        return ObjectInfo(key, info.st_size, etag, modified)
+
+    def _current_etag(self, key: str) -> str | None:
+        try:
+            with self.open(key) as file:
+                return _etag_of_file(file)
+        except ObjectNotFound:
+            return None
+
+    def _write(
+        self, key: str, fill: Callable[[BinaryIO], None], place: Callable[[Path, Path], None]
+    ) -> str:
+        """Fill a hidden file, sync it, and under the key's lock ``place`` it; return its etag."""
+        path = self._path(key)
+        self._prepare()
+        temporary = self._private / "tmp" / uuid.uuid4().hex
+        try:
+            with self._translated(key), temporary.open("x+b") as file:
+                fill(file)
+                file.flush()
+                # Before Linux 6.13 the kernel stamps files by a clock that ticks every 4 ms.
+                os.utime(file.fileno(), ns=(time.time_ns(), time.time_ns()))
+                os.fsync(file.fileno())
+                etag = _etag_of_file(file)
+            with self._lock(key), self._translated(key):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                place(temporary, path)
+                _sync_folder(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return etag
+
+    def _prepare(self) -> None:
+        """Make the hidden directories; once, sweep what killed writers left long ago."""
+        with self._translated(RESERVED):
+            for name in ("tmp", "locks"):
+                (self._private / name).mkdir(parents=True, exist_ok=True)
+            if self._swept:
+                return
+            oldest = time.time() - _STALE_SECONDS
+            for left in (self._private / "tmp").iterdir():
+                with suppress(FileNotFoundError):
+                    if left.stat().st_mtime < oldest:
+                        left.unlink()
+        self._swept = True
+
+    @contextmanager
+    def _lock(self, key: str) -> Iterator[None]:
+        """Hold the key's lock; its file is shared with some other keys and never removed."""
+        self._prepare()
+        number = hashlib.sha256(key.encode()).digest()[0] % _LOCKS
+        with (
+            self._translated(key),
+            open(self._private / "locks" / f"{number:02d}", "ab") as lock,
+        ):
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    @contextmanager
+    def _translated(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise ObjectNotFound(f"no object {key!r} in {self.root}") from error
+        except (NotADirectoryError, IsADirectoryError, FileExistsError) as error:
+            raise InvalidKey(
+                f"object {key!r} cannot be written in {self.root}: {error.filename!r} would be "
+                "both an object and a folder; choose another key"
+            ) from error
+        except OSError as error:
+            raise StoreUnavailable(
+                f"the directory store {self.root} failed at {key!r}: {error.strerror or error}; "
+                "check that the directory is writable by this user and that the disk is not full"
+            ) from error
+
+
+@contextmanager
+def _no_folder_is_a_file() -> Iterator[None]:
+    """For readers: below a plain file there is nothing, which is no error of its own."""
+    try:
+        yield
+    except NotADirectoryError as error:
+        raise FileNotFoundError(error.errno, error.strerror, error.filename) from error
+
+
+def _write_all(file: BinaryIO, data: bytes) -> None:
+    file.write(data)
+
+
+def _copy_all(source: BinaryIO, file: BinaryIO) -> None:
+    shutil.copyfileobj(source, file, 1 << 20)
+
+
+def _is_file(descriptor: int) -> bool:
+    return stat.S_ISREG(os.fstat(descriptor).st_mode)
+
+
+def _etag_of(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()
+
+
+def _etag_of_stat(info: os.stat_result) -> str:
+    return f"{info.st_mtime_ns:x}-{info.st_size:x}-{info.st_ino:x}"
+
+
+def _etag_of_file(file: BinaryIO) -> str:
+    info = os.fstat(file.fileno())
+    if info.st_size > _HASHED_UP_TO:
+        return _etag_of_stat(info)
+    file.seek(0)
+    return _etag_of(file.read(_HASHED_UP_TO + 1))
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

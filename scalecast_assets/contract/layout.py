@@ -1,0 +1,86 @@
+"""Where everything lies in the object store: the one place where its keys are spelled.
+
+``raw/`` is the users'; everything else is written by ScaleCast, and what has a version or a sha256
+in its key is never changed.
+"""
+
+import re
+from typing import Final
+
+RAW_PREFIX: Final = "raw/"
+MODELS_PREFIX: Final = "models/"
+MODEL_POINTER: Final = "serving/model.json"
+STATE_POINTER: Final = "serving/state.json"
+
+MANIFEST: Final = "manifest.json"
+CLAIM: Final = "claim.json"
+MODEL: Final = "model.onnx"
+ENCODERS: Final = "encoders.json"
+REPORT: Final = "report.html"
+NATIVE_MODEL: Final = "demand_model.pkl"
+NATIVE_ENCODERS: Final = "encoders.pkl"
+
+FIRST_VERSION: Final = "1.0.0"
+
+_VERSION: Final = re.compile(r"(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})", re.ASCII)
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+
+
+def is_version(text: str) -> bool:
+    """Tell whether the text reads like ``1.0.0``."""
+    return _VERSION.fullmatch(text) is not None
+
+
+def version_order(version: str) -> tuple[int, int, int]:
+    """Return the key to sort versions by: 1.10.0 comes after 1.9.0."""
+    match = _VERSION.fullmatch(version)
+    if match is None:
+        raise ValueError(f"version {version[:100]!r} does not read like '1.0.0'")
+    major, minor, patch = match.groups()
+    return int(major), int(minor), int(patch)
+
+
+def next_version(highest: str | None) -> str:
+    """Return the version after the highest one: ``1.3.0`` → ``1.4.0``; the first is ``1.0.0``."""
+    if highest is None:
+        return FIRST_VERSION
+    major, minor, _ = version_order(highest)
+    return f"{major}.{minor + 1}.0"
+
+
+def model_key(version: str, name: str) -> str:
+    """``models/<version>/<name>``: a file of a bundle."""
+    version_order(version)
+    return f"{MODELS_PREFIX}{version}/{name}"
+
+
+def state_key(sha256: str) -> str:
+    """``state/<sha256>/state.npz``: the recent history of every series."""
+    return f"state/{check_sha256(sha256)}/state.npz"
+
+
+def training_set_key(sha256: str, name: str) -> str:
+    """``training_sets/<sha256>/<name>``: what a model was trained on."""
+    return f"training_sets/{check_sha256(sha256)}/{name}"
+
+
+def candidate_key(training_set: str, candidate: str, name: str) -> str:
+    """``candidates/<training-set sha256>/<candidate>/<name>``: a fitted candidate."""
+    return f"candidates/{check_sha256(training_set)}/{candidate}/{name}"
+
+
+def archive_key(sha256: str) -> str:
+    """``archive/sha256/<aa>/<sha256>``: the bytes of an accepted raw file."""
+    return f"archive/sha256/{check_sha256(sha256)[:2]}/{sha256}"
+
+
+def quarantine_key(file: str, name: str) -> str:
+    """``quarantine/<file>/<name>``: a refused file or its report; ``file`` without ``raw/``."""
+    return f"quarantine/{file.removeprefix(RAW_PREFIX)}/{name}"
+
+
+def check_sha256(text: str) -> str:
+    """Return the text if it is a sha256 in lower-case hex; else raises ``ValueError``."""
+    if not _SHA256.fullmatch(text):
+        raise ValueError(f"{text[:100]!r} is no sha256; expected 64 lower-case hex digits")
+    return text

@@ -1,0 +1,136 @@
+"""The two pointers that the sidecar polls: which model is served, and which state.
+
+They are written by compare-and-swap only: ``serving/model.json`` by promotion and rollback,
+``serving/state.json`` by the serving state (both in ``scalecast_assets.promotion``).
+"""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Final, Generic, TypeVar
+
+from scalecast_assets.contract.layout import MODEL_POINTER, STATE_POINTER, is_version
+from scalecast_assets.contract.store import ObjectNotFound, ObjectStore
+from scalecast_assets.contract.strict_json import (
+    BundleError,
+    Fields,
+    check_format,
+    dump_json,
+    load_object,
+)
+
+FORMAT: Final = 1
+MAX_POINTER_BYTES: Final = 64 * 1024
+
+
+@dataclass(frozen=True)
+class ServingPointer:
+    """Which bundle is served.
+
+    ``traffic`` shares the requests between versions: shares in (0, 1] that add up to 1, the
+    served version among them. ``previous`` is what was served before, where a rollback leads.
+    """
+
+    version: str
+    manifest_sha256: str
+    previous: str | None
+    traffic: dict[str, float]
+
+    def to_bytes(self) -> bytes:
+        """Serialise deterministically, and only if ``parse`` would accept the result."""
+        data = dump_json({"format": FORMAT, **asdict(self)}, MODEL_POINTER)
+        ServingPointer.parse(data)
+        return data
+
+    @classmethod
+    def parse(cls, data: bytes) -> "ServingPointer":
+        """Parse strictly; raises ``BundleError``."""
+        fields = load_object(data, MODEL_POINTER, MAX_POINTER_BYTES)
+        check_format(fields, FORMAT)
+        pointer = cls(
+            version=fields.version("version"),
+            manifest_sha256=fields.sha256("manifest_sha256"),
+            previous=fields.optional_version("previous"),
+            traffic=_traffic(fields),
+        )
+        fields.done()
+        if pointer.version not in pointer.traffic:
+            raise BundleError(f"{MODEL_POINTER}: version {pointer.version} has no share of traffic")
+        if pointer.previous == pointer.version:
+            raise BundleError(f"{MODEL_POINTER}: version {pointer.version} is its own previous one")
+        return pointer
+
+
+@dataclass(frozen=True)
+class StatePointer:
+    """Which serving state is current.
+
+    ``size`` in bytes; ``data_until`` is the last ISO day in it; ``schema`` names the layout of its
+    arrays, ``contract_hash`` the features and the calendar it was made for.
+    """
+
+    sha256: str
+    size: int
+    data_until: str
+    contract_hash: str
+    schema: int
+
+    def to_bytes(self) -> bytes:
+        """Serialise deterministically, and only if ``parse`` would accept the result."""
+        data = dump_json({"format": FORMAT, **asdict(self)}, STATE_POINTER)
+        StatePointer.parse(data)
+        return data
+
+    @classmethod
+    def parse(cls, data: bytes) -> "StatePointer":
+        """Parse strictly; raises ``BundleError``."""
+        fields = load_object(data, STATE_POINTER, MAX_POINTER_BYTES)
+        check_format(fields, FORMAT)
+        pointer = cls(
+            sha256=fields.sha256("sha256"),
+            size=fields.count("size", 1, 4 * 1024**3),
+            data_until=fields.day("data_until"),
+            contract_hash=fields.text("contract_hash", 64),
+            schema=fields.count("schema", 1, 10**6),
+        )
+        fields.done()
+        return pointer
+
+
+P = TypeVar("P", ServingPointer, StatePointer)
+
+
+@dataclass(frozen=True)
+class Held(Generic[P]):
+    """A pointer as it was read, and the etag to swap it by."""
+
+    pointer: P
+    etag: str
+
+
+def read_serving(store: ObjectStore) -> Held[ServingPointer] | None:
+    """Return the serving pointer, or ``None`` before the first promotion."""
+    try:
+        blob = store.get(MODEL_POINTER)
+    except ObjectNotFound:
+        return None
+    return Held(ServingPointer.parse(blob.body), blob.etag)
+
+
+def read_state_pointer(store: ObjectStore) -> Held[StatePointer] | None:
+    """Return the state pointer, or ``None`` before the first state."""
+    try:
+        blob = store.get(STATE_POINTER)
+    except ObjectNotFound:
+        return None
+    return Held(StatePointer.parse(blob.body), blob.etag)
+
+
+def _traffic(fields: Fields) -> dict[str, float]:
+    shares = {}
+    for version, share in fields.take("traffic", dict).items():
+        if not is_version(version) or type(share) not in (int, float) or not 0 < share <= 1:
+            raise fields.wrong("traffic", {version: share}, "versions with shares in (0, 1]")
+        shares[version] = float(share)
+    if not math.isclose(sum(shares.values()), 1.0, abs_tol=1e-9):
+        raise fields.wrong("traffic", shares, "shares that add up to 1")
+    return shares
