@@ -1,0 +1,67 @@
+"""The first line of a raw file: its delimiter, and where the six columns are in it."""
+
+import csv
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from scalecast_assets.contract.columns import RAW_COLUMNS
+from scalecast_assets.ingest.lines import (
+    COLUMNS_ARE_COMPLETE,
+    LINES_ARE_WELL_FORMED,
+    RejectedLine,
+    rejected,
+)
+
+DELIMITERS: Final = (",", ";", "\t")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the lines of one file are cut: the delimiter, the number of fields, the places."""
+
+    delimiter: str
+    width: int
+    position: dict[str, int]
+    extra: tuple[str, ...]
+
+
+def _names(line: str, delimiter: str, renames: Mapping[str, str]) -> list[str]:
+    row = next(csv.reader([line], delimiter=delimiter, strict=True), [])
+    stripped = [name.strip() for name in row]
+    return [renames.get(name, name) for name in stripped]
+
+
+def read_header(
+    line: str, renames: Mapping[str, str], line_no: int = 1
+) -> Layout | list[RejectedLine]:
+    """Understand the header line, or say everything that is wrong with it.
+
+    The delimiter is the one of ``, ; tab`` that shows the most of the six columns. Names are
+    compared without surrounding spaces, after ``renames`` (a user's own header to ours).
+    """
+    try:
+        readings = {mark: _names(line, mark, renames) for mark in DELIMITERS}
+    except csv.Error as error:
+        reason = f"the header line is not CSV: {error}"
+        return [rejected(line_no, "", line, LINES_ARE_WELL_FORMED, reason)]
+    delimiter = max(DELIMITERS, key=lambda mark: len(set(readings[mark]) & set(RAW_COLUMNS)))
+    names = readings[delimiter]
+    faults = [
+        rejected(
+            line_no, name, line, COLUMNS_ARE_COMPLETE, f"the column {name!r} is there {n} times"
+        )
+        for name, n in Counter(names).items()
+        if n > 1 and name
+    ]
+    faults += [
+        rejected(line_no, name, line, COLUMNS_ARE_COMPLETE, f"the column {name!r} is missing")
+        for name in RAW_COLUMNS
+        if name not in names
+    ]
+    if faults:
+        return faults
+    position = {name: names.index(name) for name in RAW_COLUMNS}
+    extra = tuple(name for name in names if name not in position)
+    return Layout(delimiter, len(names), position, extra)

@@ -1,0 +1,275 @@
+"""Which files a run takes: the named ones, or all that wait; and what earlier runs left behind.
+
+Known bytes are skipped with a message, whatever their key. Files that an earlier run landed and
+never brought to an end are taken over. One intake at a time, by an advisory lock.
+"""
+
+import contextlib
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from scalecast_assets.contract.layout import archive_key
+from scalecast_assets.contract.objects import ObjectInfo, ObjectStore
+from scalecast_assets.ingest.landing import (
+    Landing,
+    LandingError,
+    SpooledFile,
+    archive,
+    drop_landed,
+    landed_rows,
+    spool,
+)
+from scalecast_assets.ingest.ledger import (
+    RAW_SUFFIXES,
+    LedgerFile,
+    files_in_state,
+    find_content,
+    next_seq_at,
+    next_seq_now,
+    raw_objects,
+    remember_object,
+    waiting_objects,
+)
+from scalecast_assets.ingest.schema import LANDING_LOCK, Connection, ensure_schema, locked
+
+Outcome = Literal["landed", "known", "taken over"]
+
+
+@dataclass(frozen=True)
+class Intake:
+    """What a run is asked to take.
+
+    ``keys`` are taken in their order, as the newest data there is. Without keys everything that
+    waits in ``raw/`` is taken in the order of (last modified, key). ``again`` and ``replace`` take
+    known bytes anew (without keys: everything in ``raw/``), and ``replace`` marks the files as the
+    whole content that the warehouse shall have.
+    """
+
+    run_id: str
+    keys: Sequence[str] = ()
+    again: bool = False
+    replace: bool = False
+    renames: Mapping[str, str] = field(default_factory=dict)
+    spool_dir: Path | None = None
+
+
+@dataclass(frozen=True)
+class FileOutcome:
+    """What became of one file in the intake; ``state`` is the ledger's."""
+
+    outcome: Outcome
+    key: str
+    sha256: str
+    file_seq: int
+    state: str
+    bytes: int
+    rows: int
+    rejected: int
+    message: str
+    warnings: tuple[str, ...] = ()
+
+
+def take_in(
+    conn: Connection, store: ObjectStore, intake: Intake, log: Callable[[str], None]
+) -> list[FileOutcome]:
+    """Land the files of the run; returns every file touched, in the order in which they count."""
+    ensure_schema(conn)
+    with locked(conn, LANDING_LOCK), tempfile.TemporaryDirectory(dir=intake.spool_dir) as spool_dir:
+        work = replace(intake, spool_dir=Path(spool_dir))
+        with conn.transaction():
+            _forget_decided(conn)
+            _refuse_unfinished_replacements(conn, intake.run_id)
+        objects = _chosen(conn, store, intake)
+        outcomes: list[FileOutcome] = []
+        seen: dict[str, str] = {}
+        for info in objects:
+            outcome = _take(conn, store, work, info, seen)
+            seen.setdefault(outcome.sha256, outcome.key)
+            log(outcome.message)
+            for warning in outcome.warnings:
+                log(f"{outcome.key}: {warning}")
+            outcomes.append(outcome)
+        outcomes += _take_over(conn, store, work, set(seen), log)
+        if intake.replace:
+            _seal_replacement(conn, intake.run_id)
+    return sorted(outcomes, key=lambda outcome: outcome.file_seq)
+
+
+def _chosen(conn: Connection, store: ObjectStore, intake: Intake) -> list[ObjectInfo]:
+    if intake.keys:
+        return [_named_object(store, key) for key in intake.keys]
+    everything = intake.again or intake.replace
+    objects = raw_objects(store) if everything else waiting_objects(conn, store)
+    if intake.replace and not objects:
+        raise LandingError(
+            "replace: expected at least one file to replace the warehouse by, found none in raw/;"
+            " name files or put some there"
+        )
+    return objects
+
+
+def _named_object(store: ObjectStore, key: str) -> ObjectInfo:
+    if not key.lower().endswith(RAW_SUFFIXES):
+        raise LandingError(f"{key}: expected a key that ends in .csv or .csv.gz")
+    for info in store.list(key):
+        if info.key == key:
+            return info
+    raise LandingError(f"{key}: expected an object in the store, found none; put the file there")
+
+
+def _take(
+    conn: Connection,
+    store: ObjectStore,
+    intake: Intake,
+    info: ObjectInfo,
+    seen: Mapping[str, str],
+) -> FileOutcome:
+    assert intake.spool_dir is not None
+    file = spool(store, info.key, intake.spool_dir)
+    try:
+        known = find_content(conn, file.sha256)
+        anew = (intake.again or intake.replace) and file.sha256 not in seen
+        if known and not anew:
+            with conn.transaction():
+                remember_object(conn, info, file.sha256)
+            return _known(info.key, known, seen)
+        archive(store, file)
+        explicit = bool(intake.keys) or known is not None
+        seq = next_seq_now(conn) if explicit else next_seq_at(conn, info.last_modified)
+        return _land(conn, intake, file, info, seq, known)
+    finally:
+        file.path.unlink()
+
+
+def _land(
+    conn: Connection,
+    intake: Intake,
+    file: SpooledFile,
+    info: ObjectInfo,
+    seq: int,
+    known: LedgerFile | None,
+) -> FileOutcome:
+    landing = Landing(conn, intake.run_id, intake.replace, intake.renames)
+    with conn.transaction():
+        landed = landing.land(file, info.key, seq, known)
+        remember_object(conn, info, file.sha256)
+    message = f"{info.key}: landed {landed.rows:,} rows, {landed.rejected:,} faults"
+    return FileOutcome(
+        "landed",
+        info.key,
+        file.sha256,
+        seq,
+        "landed",
+        file.bytes,
+        landed.rows,
+        landed.rejected,
+        message,
+        tuple(landed.warnings),
+    )
+
+
+def _known(key: str, known: LedgerFile, seen: Mapping[str, str]) -> FileOutcome:
+    if known.sha256 in seen:
+        message = f"{key}: skipped, the same bytes as {seen[known.sha256]} in this run"
+    elif known.state in ("landed", "validated"):
+        message = f"{key}: these bytes are {known.state} already and wait to be published"
+    else:
+        reason = f" ({known.reason})" if known.reason else ""
+        message = (
+            f"{key}: skipped, these bytes were {known.state} before{reason};"
+            " run with --again to load them anew"
+        )
+    return _outcome("known", known, message, key)
+
+
+def _outcome(kind: Outcome, file: LedgerFile, message: str, key: str | None = None) -> FileOutcome:
+    return FileOutcome(
+        kind,
+        key or file.key,
+        file.sha256,
+        file.file_seq,
+        file.state,
+        file.bytes,
+        file.rows,
+        file.rejected,
+        message,
+    )
+
+
+def _take_over(
+    conn: Connection,
+    store: ObjectStore,
+    intake: Intake,
+    seen: set[str],
+    log: Callable[[str], None],
+) -> list[FileOutcome]:
+    """Have the rows of every undecided file at hand, landing them again where they are gone."""
+    outcomes = []
+    for file in files_in_state(conn, "landed", "validated"):
+        whole = landed_rows(conn, file.file_seq) == file.rows
+        if not whole:
+            _land_again(conn, store, intake, file)
+        if file.sha256 in seen and whole:
+            continue
+        how = "as they were landed" if whole else "landed again from the archive"
+        message = f"{file.key}: taken over from run {file.run_id}, {file.rows:,} rows {how}"
+        log(message)
+        if file.sha256 not in seen:
+            outcomes.append(_outcome("taken over", file, message))
+    return outcomes
+
+
+def _land_again(conn: Connection, store: ObjectStore, intake: Intake, file: LedgerFile) -> None:
+    assert intake.spool_dir is not None
+    spooled = spool(store, archive_key(file.sha256), intake.spool_dir)
+    try:
+        named = replace(spooled, name=Path(file.key).name)
+        landing = Landing(conn, file.run_id, file.replace_run is not None, intake.renames)
+        with conn.transaction():
+            landing.land(named, file.key, file.file_seq, file)
+            conn.execute(
+                "update warehouse.file_ledger set replace_run = %s, replace_size = %s"
+                " where sha256 = %s",
+                (file.replace_run, file.replace_size, file.sha256),
+            )
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            spooled.path.unlink()
+
+
+def _forget_decided(conn: Connection) -> None:
+    """Drop the landed rows of files that are published or refused: the archive has the bytes."""
+    partitions = conn.execute(
+        "select substring(c.relname from '^demand_rows_([0-9]+)$')::bigint"
+        " from pg_class c join pg_namespace n on n.oid = c.relnamespace"
+        " where n.nspname = 'landing' and c.relname ~ '^demand_rows_[0-9]+$' and c.relkind = 'r'"
+    ).fetchall()
+    undecided = {file.file_seq for file in files_in_state(conn, "landed", "validated")}
+    for (file_seq,) in partitions:
+        if file_seq not in undecided:
+            drop_landed(conn, file_seq)
+
+
+def _refuse_unfinished_replacements(conn: Connection, run_id: str) -> None:
+    """A replacement of which not every file was landed must never be published in part."""
+    conn.execute(
+        "update warehouse.file_ledger set state = 'refused', decided_at = now(),"
+        " reason = 'the run that was to replace everything ended early; run it again'"
+        " where state in ('landed', 'validated') and replace_run <> %s and replace_size is null",
+        (run_id,),
+    )
+
+
+def _seal_replacement(conn: Connection, run_id: str) -> None:
+    """Mark the replacement as whole: its files are now published together or not at all."""
+    with conn.transaction():
+        conn.execute(
+            "update warehouse.file_ledger f set replace_size = whole.size from"
+            " (select count(*) as size from warehouse.file_ledger"
+            " where replace_run = %(run)s) whole"
+            " where f.replace_run = %(run)s",
+            {"run": run_id},
+        )

@@ -1,0 +1,198 @@
+"""Land raw files: spool, hash, archive, parse, and COPY into the file's own partition.
+
+A file's rows, its rejected lines and its row in the ledger are written in one transaction. What
+runs before (``reader.py``) and after it (the verdict in ``checks/``, ``publish.py``) is elsewhere;
+which files a run takes is decided in ``intake.py``.
+"""
+
+import csv
+import hashlib
+import io
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, Final
+
+from psycopg import sql
+from pyarrow import csv as arrow_csv
+
+from scalecast_assets.contract.layout import archive_key
+from scalecast_assets.contract.objects import ObjectStore
+from scalecast_assets.ingest.ledger import LedgerFile
+from scalecast_assets.ingest.lines import LANDED_SCHEMA, RejectedLine
+from scalecast_assets.ingest.reader import RawFile
+from scalecast_assets.ingest.schema import Connection
+
+_CHUNK_BYTES: Final = 1024 * 1024
+_REJECTED_IN_MEMORY: Final = 1024 * 1024
+_PLAIN_CSV: Final = arrow_csv.WriteOptions(include_header=False, quoting_style="needed")
+
+
+class LandingError(RuntimeError):
+    """A file could not be landed for a reason that is not in its content."""
+
+
+@dataclass(frozen=True)
+class SpooledFile:
+    """A raw file on local disk, with its hash."""
+
+    path: Path
+    name: str
+    sha256: str
+    bytes: int
+
+
+def spool(store: ObjectStore, key: str, directory: Path) -> SpooledFile:
+    """Copy an object to a local file while hashing it; memory is one chunk."""
+    digest, size = hashlib.sha256(), 0
+    with (
+        store.open(key) as source,
+        tempfile.NamedTemporaryFile(dir=directory, prefix="raw-", delete=False) as target,
+    ):
+        while chunk := source.read(_CHUNK_BYTES):
+            digest.update(chunk)
+            size += len(chunk)
+            target.write(chunk)
+    return SpooledFile(Path(target.name), Path(key).name, digest.hexdigest(), size)
+
+
+def archive(store: ObjectStore, file: SpooledFile) -> str:
+    """Keep the bytes for ever under their hash; returns the key."""
+    key = archive_key(file.sha256)
+    if not store.exists(key):
+        store.upload(file.path, key)
+    return key
+
+
+def partition(file_seq: int) -> sql.Composable:
+    """The name of the partition that holds a file's rows."""
+    return sql.Identifier("landing", f"demand_rows_{int(file_seq)}")
+
+
+def drop_landed(conn: Connection, file_seq: int) -> None:
+    """Forget what was landed of a file (not its row in the ledger)."""
+    conn.execute(sql.SQL("drop table if exists {}").format(partition(file_seq)))
+    conn.execute("delete from landing.rejected_lines where file_seq = %s", (file_seq,))
+
+
+def landed_rows(conn: Connection, file_seq: int) -> int | None:
+    """Rows in the file's partition, or None if there is no partition."""
+    name = f"landing.demand_rows_{int(file_seq)}"
+    found = conn.execute("select to_regclass(%s) is not null", (name,)).fetchone()
+    if not found or not found[0]:
+        return None
+    query = sql.SQL("select count(*) from {}").format(partition(file_seq))
+    row = conn.execute(query).fetchone()
+    return int(row[0]) if row else None
+
+
+@dataclass(frozen=True)
+class Landed:
+    """What one file brought."""
+
+    file_seq: int
+    rows: int
+    rejected: int
+    warnings: list[str]
+
+
+@dataclass(frozen=True)
+class Landing:
+    """The landing of files of one run; ``replace`` marks them as a replacement of everything."""
+
+    conn: Connection
+    run_id: str
+    replace: bool = False
+    renames: Mapping[str, str] = field(default_factory=dict)
+
+    def land(self, file: SpooledFile, key: str, file_seq: int, known: LedgerFile | None) -> Landed:
+        """Write the file's rows, rejected lines and ledger row in one transaction."""
+        raw = RawFile(file.path, file.name, self.renames)
+        with (
+            self.conn.transaction(),
+            tempfile.SpooledTemporaryFile(
+                _REJECTED_IN_MEMORY, mode="w+", encoding="utf-8", newline=""
+            ) as faults,
+        ):
+            if known:
+                drop_landed(self.conn, known.file_seq)
+            drop_landed(self.conn, file_seq)
+            rows, rejected = self._copy_rows(raw, file_seq, faults)
+            self._copy_faults(faults)
+            landed = Landed(file_seq, rows, rejected, raw.warnings)
+            self._write_ledger(file, key, landed)
+        return landed
+
+    def _copy_rows(self, raw: RawFile, file_seq: int, faults: IO[str]) -> tuple[int, int]:
+        """COPY with FREEZE into a table of this transaction, which then becomes the partition."""
+        table = partition(file_seq)
+        self.conn.execute(
+            sql.SQL(
+                "create unlogged table {table} (like landing.demand_rows,"
+                " check (file_seq is not null and file_seq = {seq}));"
+                " alter table {table} alter column file_seq set default {seq}"
+            ).format(table=table, seq=sql.Literal(file_seq))
+        )
+        columns = sql.SQL(", ").join(map(sql.Identifier, LANDED_SCHEMA.names))
+        statement = sql.SQL("copy {} ({}) from stdin (format csv, freeze)").format(table, columns)
+        report = csv.writer(faults)
+        sent = rejected = 0
+        with self.conn.cursor() as cursor:
+            with cursor.copy(statement) as copy:
+                for block in raw.blocks():
+                    sent += block.rows.num_rows
+                    rejected += len(block.rejected)
+                    _write_faults(report, file_seq, block.rejected)
+                    buffer = io.BytesIO()
+                    arrow_csv.write_csv(block.rows, buffer, _PLAIN_CSV)
+                    copy.write(buffer.getbuffer())
+            if cursor.rowcount != sent:
+                raise LandingError(
+                    f"{raw.name}: sent {sent:,} rows to the landing table, it took"
+                    f" {cursor.rowcount:,}; nothing was kept, run again"
+                )
+        self.conn.execute(
+            sql.SQL(
+                "alter table landing.demand_rows attach partition {table} for values in ({seq});"
+                " analyze {table}"
+            ).format(table=table, seq=sql.Literal(file_seq))
+        )
+        return sent, rejected
+
+    def _copy_faults(self, faults: IO[str]) -> None:
+        faults.seek(0)
+        with self.conn.cursor().copy(
+            "copy landing.rejected_lines from stdin"
+            " (format csv, force_not_null (column_name, value))"
+        ) as copy:
+            while chunk := faults.read(_CHUNK_BYTES):
+                copy.write(chunk)
+
+    def _write_ledger(self, file: SpooledFile, key: str, landed: Landed) -> None:
+        self.conn.execute(
+            """
+            insert into warehouse.file_ledger as f
+                (sha256, file_seq, key, bytes, rows, rejected, state, run_id, replace_run)
+            values (%s, %s, %s, %s, %s, %s, 'landed', %s, %s)
+            on conflict (sha256) do update set
+                file_seq = excluded.file_seq, key = excluded.key, rows = excluded.rows,
+                rejected = excluded.rejected, state = 'landed', reason = null,
+                run_id = excluded.run_id, replace_run = excluded.replace_run, replace_size = null,
+                landed_at = now(), decided_at = null, published_at = null
+            """,
+            (
+                file.sha256,
+                landed.file_seq,
+                key,
+                file.bytes,
+                landed.rows,
+                landed.rejected,
+                self.run_id,
+                self.run_id if self.replace else None,
+            ),
+        )
+
+
+def _write_faults(report: Any, file_seq: int, faults: list[RejectedLine]) -> None:
+    report.writerows((file_seq, *fault) for fault in faults)

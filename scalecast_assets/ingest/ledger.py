@@ -1,0 +1,109 @@
+"""The ledger of files: which content is known, in which order it counts, what became of it.
+
+One row of ``warehouse.file_ledger`` per distinct content; ``warehouse.file_objects`` remembers
+which object of the bucket held it. Rows and the data they vouch for are written in one transaction,
+by ``landing.py`` and ``publish.py``; this module reads the ledger and gives out places in its
+order.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, Literal, LiteralString
+
+from psycopg.rows import class_row
+
+from scalecast_assets.contract.objects import ObjectInfo, ObjectStore
+from scalecast_assets.ingest.schema import Connection
+
+State = Literal["landed", "validated", "published", "refused"]
+
+RAW_PREFIX: Final = "raw/"
+RAW_SUFFIXES: Final = (".csv", ".csv.gz")
+
+
+@dataclass(frozen=True)
+class LedgerFile:
+    """One row of the ledger."""
+
+    sha256: str
+    file_seq: int
+    key: str
+    bytes: int
+    rows: int
+    rejected: int
+    state: State
+    reason: str | None
+    run_id: str
+    replace_run: str | None
+    replace_size: int | None
+
+
+_COLUMNS: Final[LiteralString] = (
+    "sha256, file_seq, key, bytes, rows, rejected, state, reason, run_id, replace_run, replace_size"
+)
+
+
+def find_content(conn: Connection, sha256: str) -> LedgerFile | None:
+    """What the ledger knows of these bytes."""
+    with conn.cursor(row_factory=class_row(LedgerFile)) as cursor:
+        query: LiteralString = f"select {_COLUMNS} from warehouse.file_ledger where sha256 = %s"
+        return cursor.execute(query, (sha256,)).fetchone()
+
+
+def files_in_state(conn: Connection, *states: State) -> list[LedgerFile]:
+    """The files in any of the states, in the order in which they count."""
+    with conn.cursor(row_factory=class_row(LedgerFile)) as cursor:
+        query: LiteralString = (
+            f"select {_COLUMNS} from warehouse.file_ledger where state = any(%s) order by file_seq"
+        )
+        return cursor.execute(query, (list(states),)).fetchall()
+
+
+def known_versions(conn: Connection) -> set[tuple[str, str]]:
+    """Every (key, etag) of the bucket whose content is in the ledger."""
+    rows = conn.execute("select key, version from warehouse.file_objects").fetchall()
+    return {(key, version) for key, version in rows}
+
+
+def raw_objects(store: ObjectStore) -> list[ObjectInfo]:
+    """The raw files of the bucket, in the order in which they count: (last modified, key)."""
+    found = [info for info in store.list(RAW_PREFIX) if info.key.lower().endswith(RAW_SUFFIXES)]
+    return sorted(found, key=lambda info: (info.last_modified, info.key))
+
+
+def waiting_objects(conn: Connection, store: ObjectStore) -> list[ObjectInfo]:
+    """The raw files whose content the ledger has not seen; what a sensor starts a run for."""
+    known = known_versions(conn)
+    return [info for info in raw_objects(store) if (info.key, info.etag) not in known]
+
+
+def next_seq_now(conn: Connection) -> int:
+    """A place after everything that the ledger has."""
+    row = conn.execute("select coalesce(max(file_seq), 0) from warehouse.file_ledger").fetchone()
+    last: int = row[0] if row else 0
+    return max(_microseconds(datetime.now(UTC)), last + 1)
+
+
+def next_seq_at(conn: Connection, modified: datetime) -> int:
+    """The first free place from this time on."""
+    seq = _microseconds(modified)
+    while conn.execute(
+        "select 1 from warehouse.file_ledger where file_seq = %s", (seq,)
+    ).fetchone():
+        seq += 1
+    return seq
+
+
+def _microseconds(moment: datetime) -> int:
+    """Microseconds since 1970, exactly (floating point would lose the last digit)."""
+    delta = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+
+
+def remember_object(conn: Connection, info: ObjectInfo, sha256: str) -> None:
+    """Note that this version of the key holds this content."""
+    conn.execute(
+        "insert into warehouse.file_objects (key, version, last_modified, size, sha256)"
+        " values (%s, %s, %s, %s, %s) on conflict (key, version) do nothing",
+        (info.key, info.etag, info.last_modified, info.size, sha256),
+    )

@@ -1,0 +1,183 @@
+"""Publish validated files: warehouse, id codes, changed ranges and ledger, in one transaction.
+
+Each file is merged in the order of ``file_seq`` (``merge.py``). A replacement (see ``intake.py``)
+makes the union of its files the whole warehouse instead. The counts of the merge must add up to
+what the ledger promised, or nothing is published. Publishing reads only what the ledger calls
+validated: it trusts no caller.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, LiteralString
+
+from scalecast_assets.ingest.ledger import LedgerFile, files_in_state
+from scalecast_assets.ingest.merge import Merged, merge_file, replace_everything
+from scalecast_assets.ingest.schema import (
+    PUBLISH_LOCK,
+    Connection,
+    ensure_schema,
+    lock_in_transaction,
+)
+
+_MEMORY: Final = "256MB"
+
+
+class ReconciliationError(RuntimeError):
+    """The rows that went in are not the rows that came out; the transaction was rolled back."""
+
+
+@dataclass(frozen=True)
+class PublishedFile:
+    """What one file did to the warehouse, in rows; ``older`` ones lost against later files."""
+
+    key: str
+    sha256: str
+    file_seq: int
+    in_ledger: int
+    in_landing: int
+    inserted: int
+    updated: int
+    older: int
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What one transaction did; ``deleted`` rows are those that a replacement's files lack."""
+
+    files: tuple[PublishedFile, ...]
+    deleted: int
+    warehouse_rows: int
+    changed_stores: int
+    replaced: bool
+
+
+def publish(conn: Connection) -> Publication:
+    """Publish every validated file; without one, only count the warehouse."""
+    ensure_schema(conn)
+    with conn.transaction():
+        lock_in_transaction(conn, PUBLISH_LOCK)
+        for setting in ("work_mem", "maintenance_work_mem"):
+            conn.execute("select set_config(%s, %s, true)", (setting, _MEMORY))
+        validated = files_in_state(conn, "validated")
+        replacement = _latest_replacement(validated)
+        files = [f for f in validated if f.replace_run is None]
+        if replacement:
+            _supersede(conn, replacement)
+            files = [f for f in files if f.file_seq > replacement[-1].file_seq]
+        seqs = [file.file_seq for file in (*replacement, *files)]
+        landed = _summarize(conn, seqs)
+        _give_codes(conn)
+        merged, deleted = replace_everything(conn, replacement) if replacement else ({}, 0)
+        for file in files:
+            merged[file.file_seq] = merge_file(conn, file.file_seq)
+        published = tuple(
+            _reconciled(file, landed.get(file.file_seq, 0), merged[file.file_seq])
+            for file in (*replacement, *files)
+        )
+        _mark_published(conn, seqs)
+        result = Publication(
+            published,
+            deleted,
+            _count(conn, "select count(*) from warehouse.demand_data"),
+            _count(
+                conn,
+                "select count(distinct store_id) from warehouse.changed_ranges"
+                " where file_seq = any(%s)",
+                (seqs,),
+            ),
+            bool(replacement),
+        )
+    if published:
+        conn.execute("analyze warehouse.demand_data")
+    return result
+
+
+def _count(conn: Connection, query: LiteralString, values: Sequence[object] = ()) -> int:
+    row = conn.execute(query, values).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _latest_replacement(validated: Sequence[LedgerFile]) -> list[LedgerFile]:
+    """The files of the newest replacement of which every file is validated."""
+    for last in reversed(validated):
+        files = [f for f in validated if f.replace_run and f.replace_run == last.replace_run]
+        if files and len(files) == last.replace_size:
+            return files
+    return []
+
+
+def _supersede(conn: Connection, replacement: Sequence[LedgerFile]) -> None:
+    """Close the files that came before the replacement and are not part of it."""
+    last = replacement[-1]
+    conn.execute(
+        "update warehouse.file_ledger set state = 'published', published_at = now(),"
+        " reason = 'superseded by the replacement of run ' || %(run)s::text"
+        " where state = 'validated' and file_seq < %(seq)s"
+        " and replace_run is distinct from %(run)s",
+        {"run": last.replace_run, "seq": last.file_seq},
+    )
+
+
+def _summarize(conn: Connection, seqs: Sequence[int]) -> dict[int, int]:
+    """Make the temporary table ``incoming_series``; returns the landed rows of each file."""
+    conn.execute("drop table if exists pg_temp.incoming_series")
+    conn.execute(
+        "create temporary table incoming_series on commit drop as"
+        " select file_seq, store_id, product_id, min(date) as from_date, count(*) as rows"
+        " from landing.demand_rows where file_seq = any(%s::bigint[])"
+        " group by file_seq, store_id, product_id",
+        (list(seqs),),
+    )
+    rows = conn.execute("select file_seq, sum(rows)::bigint from incoming_series group by file_seq")
+    return dict(rows.fetchall())
+
+
+def _give_codes(conn: Connection) -> None:
+    """Append a code for each new id, in the order of the ids; codes that exist stay."""
+    conn.execute(
+        """
+        insert into warehouse.id_codes (kind, id, code)
+        select
+            new.kind, new.id,
+            row_number() over (partition by new.kind order by new.id collate "C")
+            + coalesce((select max(c.code) from warehouse.id_codes c where c.kind = new.kind), 0)
+        from (
+            select 'store' as kind, store_id as id from incoming_series
+            union
+            select 'product', product_id from incoming_series
+        ) new
+        where not exists (
+            select 1 from warehouse.id_codes c where c.kind = new.kind and c.id = new.id
+        )
+        """
+    )
+
+
+def _reconciled(file: LedgerFile, in_landing: int, merged: Merged) -> PublishedFile:
+    """The file's counts, if they add up."""
+    outcome = merged.inserted + merged.updated + merged.older
+    if not file.rows == in_landing == outcome:
+        raise ReconciliationError(
+            f"{file.key}: the ledger has {file.rows:,} rows, landing {in_landing:,}, and"
+            f" {merged.inserted:,} were inserted, {merged.updated:,} updated, {merged.older:,}"
+            " older than what is there; expected equal sums. Nothing was published: run again,"
+            " and what is missing is landed again from the archive"
+        )
+    return PublishedFile(
+        file.key,
+        file.sha256,
+        file.file_seq,
+        file.rows,
+        in_landing,
+        merged.inserted,
+        merged.updated,
+        merged.older,
+    )
+
+
+def _mark_published(conn: Connection, seqs: Sequence[int]) -> None:
+    conn.execute(
+        "update warehouse.file_ledger set state = 'published', reason = null,"
+        " published_at = now() where file_seq = any(%s)",
+        (list(seqs),),
+    )

@@ -1,0 +1,213 @@
+"""Stream a raw CSV file as blocks of landed rows and rejected lines.
+
+Here: opening (plain or gzip), cutting the bytes into blocks of whole lines, and choosing the fast
+or the exact way for each. Memory is bounded by the block, whatever the file. A fault of the whole
+file (no rows, a missing column, a ZIP) is a rejected line like any other, so that one report shows
+all. Not here: reading cells (``exact.py``, ``vectorised.py``) and storing them (``landing.py``).
+"""
+
+import gzip
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from scalecast_assets.ingest.exact import TOO_LONG, UNTERMINATED, read_exactly
+from scalecast_assets.ingest.header import Layout, read_header
+from scalecast_assets.ingest.lines import (
+    BLOCK_BYTES,
+    FILE_HAS_ROWS,
+    LINES_ARE_WELL_FORMED,
+    MAX_RECORD_BYTES,
+    Block,
+    RejectedLine,
+    empty_rows,
+    rejected,
+)
+from scalecast_assets.ingest.vectorised import read_fast
+
+_BOM: Final = b"\xef\xbb\xbf"
+_GZIP: Final = b"\x1f\x8b"
+_ZIP: Final = (b"PK\x03\x04", b"PK\x05\x06")
+_UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
+_CORRUPT: Final = (gzip.BadGzipFile, EOFError, zlib.error)
+
+
+class RawFileError(ValueError):
+    """The path is nothing that can be read as a file."""
+
+
+@dataclass
+class RawFile:
+    """One raw file on local disk. Iterate over ``blocks()`` once; ``warnings`` fill on the way."""
+
+    path: Path
+    name: str
+    renames: Mapping[str, str] = field(default_factory=dict)
+    block_bytes: int = BLOCK_BYTES
+    warnings: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.path.is_dir():
+            raise RawFileError(f"{self.name}: expected a CSV file, found a directory; name a file")
+        if not self.path.is_file():
+            raise RawFileError(f"{self.name}: expected a CSV file, found nothing; check the path")
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield the file's rows in order, with every fault."""
+        with self.path.open("rb") as raw:
+            fault = _fault_of_container(raw, self.name)
+            if fault:
+                yield _only(fault)
+                return
+            source = gzip.GzipFile(fileobj=raw) if self.name.endswith(".gz") else raw
+            yield from _Stream(self, source).blocks()
+
+
+def _only(fault: RejectedLine) -> Block:
+    return Block(empty_rows(), [fault])
+
+
+def _fault_of_container(raw: BinaryIO, name: str) -> RejectedLine | None:
+    """A file that is not what its name says, told by its first bytes."""
+    magic = raw.read(4)
+    raw.seek(0)
+    is_gzip = magic.startswith(_GZIP)
+    reason = None
+    if not magic:
+        return rejected(1, "", "", FILE_HAS_ROWS, "the file is empty")
+    if magic.startswith(_ZIP):
+        reason = "this is a ZIP archive (or a spreadsheet), not CSV; unpack it or export it as CSV"
+    elif is_gzip and not name.endswith(".gz"):
+        reason = "this is gzip, but the name does not end in .csv.gz; rename it"
+    elif name.endswith(".gz") and not is_gzip:
+        reason = "the name ends in .gz, but this is not gzip; rename it or compress it"
+    elif magic.startswith(_UTF16):
+        reason = "not UTF-8: this is UTF-16; save it as UTF-8"
+    return rejected(1, "", "", LINES_ARE_WELL_FORMED, reason) if reason else None
+
+
+class _Stream:
+    """The walk over one file: bytes not read yet, the line they start at, rows so far."""
+
+    def __init__(self, file: RawFile, source: BinaryIO | gzip.GzipFile) -> None:
+        self._file = file
+        self._source = source
+        self._rest = b""
+        self._line = 1
+        self._rows = 0
+        self._ended = False
+        self._faulty = False
+
+    def blocks(self) -> Iterator[Block]:
+        try:
+            yield from self._blocks()
+        except _CORRUPT as error:
+            reason = f"the gzip data is corrupt from about this line on: {error}"
+            yield _only(rejected(self._line, "", "", LINES_ARE_WELL_FORMED, reason))
+
+    def _blocks(self) -> Iterator[Block]:
+        layout = self._header()
+        if not isinstance(layout, Layout):
+            yield Block(empty_rows(), layout)
+            return
+        if layout.extra:
+            extra = ", ".join(repr(name) for name in layout.extra)
+            self._file.warnings.append(f"columns that are not used were ignored: {extra}")
+        while self._rest or not self._ended:
+            block = self._next_block(layout)
+            if block:
+                self._rows += block.rows.num_rows
+                self._faulty |= bool(block.rejected)
+                yield block
+        if not self._rows and not self._faulty:
+            yield _only(
+                rejected(self._line, "", "", FILE_HAS_ROWS, "the file has a header but no rows")
+            )
+
+    def _fill(self, size: int) -> None:
+        """Have at least ``size`` bytes in hand, or the end of the file."""
+        pieces, held = [self._rest], len(self._rest)
+        while held < size and not self._ended:
+            piece = self._source.read(size - held)
+            self._ended = not piece
+            pieces.append(piece)
+            held += len(piece)
+        self._rest = b"".join(pieces)
+
+    def _header(self) -> Layout | list[RejectedLine]:
+        while b"\n" not in self._rest and len(self._rest) <= MAX_RECORD_BYTES and not self._ended:
+            self._fill(len(self._rest) + self._file.block_bytes)
+        self._rest = self._rest.removeprefix(_BOM)
+        line, newline, rest = self._rest.partition(b"\n")
+        if len(line) > MAX_RECORD_BYTES:
+            return [rejected(1, "", _shown(line), LINES_ARE_WELL_FORMED, TOO_LONG)]
+        if not line.strip() and not newline:
+            return [rejected(1, "", "", FILE_HAS_ROWS, "the file is empty")]
+        self._rest, self._line = rest, 2
+        try:
+            text = line.removesuffix(b"\r").decode()
+        except UnicodeDecodeError as error:
+            reason = f"not UTF-8: byte 0x{line[error.start]:02x}"
+            return [rejected(1, "", _shown(line), LINES_ARE_WELL_FORMED, reason)]
+        if "\0" in text:
+            return [rejected(1, "", text, LINES_ARE_WELL_FORMED, "NUL bytes: this is not text")]
+        return read_header(text, self._file.renames)
+
+    def _next_block(self, layout: Layout) -> Block | None:
+        self._fill(len(self._rest) + self._file.block_bytes)
+        data, self._rest = self._rest, b""
+        if not self._ended:
+            cut = data.rfind(b"\n") + 1
+            if not cut:
+                return self._skip_line(data)
+            data, self._rest = data[:cut], data[cut:]
+        if not data:
+            return None
+        table = read_fast(data, self._line, layout)
+        if table is not None:
+            self._line += table.num_rows
+            return Block(table, [])
+        return self._read_exactly(data, layout)
+
+    def _read_exactly(self, data: bytes, layout: Layout) -> Block:
+        result = read_exactly(data, self._line, layout, at_end=self._ended)
+        if result.open_record is None:
+            self._line += data.count(b"\n")
+            return result.block
+        start = _offset_of_line(data, result.open_record)
+        self._line += result.open_record
+        self._rest = data[start:] + self._rest
+        if len(self._rest) > MAX_RECORD_BYTES:
+            shown = _shown(self._rest)
+            fault = rejected(self._line, "", shown, LINES_ARE_WELL_FORMED, UNTERMINATED)
+            result.block.rejected.append(fault)
+            self._rest, self._ended = b"", True
+        return result.block
+
+    def _skip_line(self, start: bytes) -> Block | None:
+        """Pass over a line that fills a block alone, without keeping it."""
+        if len(start) <= MAX_RECORD_BYTES:
+            self._rest = start
+            return None
+        block = _only(rejected(self._line, "", _shown(start), LINES_ARE_WELL_FORMED, TOO_LONG))
+        while not self._ended:
+            piece = self._source.read(self._file.block_bytes)
+            self._ended = not piece
+            _, newline, rest = piece.partition(b"\n")
+            if newline:
+                self._rest, self._line = rest, self._line + 1
+                break
+        return block
+
+
+def _shown(data: bytes) -> str:
+    return data[:1000].decode("utf-8", "replace")
+
+
+def _offset_of_line(data: bytes, line: int) -> int:
+    offset = 0
+    for _ in range(line):
+        offset = data.index(b"\n", offset) + 1
+    return offset

@@ -1,0 +1,45 @@
+"""The schemas `landing` and `warehouse`: making them, and one writer at a time in each step."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+from typing import Any, Final
+
+import psycopg
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+SCHEMA_LOCK: Final = "scalecast.schema"
+LANDING_LOCK: Final = "scalecast.landing"
+VERDICT_LOCK: Final = "scalecast.verdict"
+PUBLISH_LOCK: Final = "scalecast.publish"
+
+
+def ensure_schema(conn: Connection) -> None:
+    """Create what is missing; safe to call from several processes at once."""
+    ddl = files(__package__).joinpath("schema.sql").read_text(encoding="utf-8")
+    with conn.transaction():
+        conn.execute("set local client_min_messages = warning")
+        lock_in_transaction(conn, SCHEMA_LOCK)
+        conn.execute(ddl.encode())
+
+
+def lock_in_transaction(conn: Connection, name: str) -> None:
+    """Wait for the named lock and hold it until the transaction ends."""
+    conn.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", (name,))
+
+
+@contextmanager
+def locked(conn: Connection, name: str) -> Iterator[None]:
+    """Hold the named lock across transactions; a connection that dies lets it go.
+
+    The connection must be in autocommit mode, as every connection of the ingestion is.
+    """
+    if not conn.autocommit:
+        raise ValueError("expected a connection in autocommit mode; connect with autocommit=True")
+    conn.execute("select pg_advisory_lock(hashtextextended(%s, 0))", (name,))
+    try:
+        yield
+    finally:
+        if not conn.closed:
+            conn.execute("select pg_advisory_unlock(hashtextextended(%s, 0))", (name,))

@@ -1,0 +1,119 @@
+-- The tables of landing and of the warehouse. Applied again and again: everything is "if not exists".
+-- The schema `features` belongs to dbt.
+
+create schema if not exists landing;
+create schema if not exists warehouse;
+
+-- One row per data line of a file that is waiting for its verdict. One partition per file, made by the
+-- transaction that fills it. Partitions are unlogged: after a crash of the server they are empty, and
+-- the file is landed again from the archive.
+create table if not exists landing.demand_rows (
+    file_seq bigint not null,
+    line_no bigint not null,
+    date date,
+    store_id text collate "C",
+    product_id text collate "C",
+    quantity_sold float8,
+    price float8,
+    promotion boolean
+) partition by list (file_seq);
+
+-- One row per fault of a line, at the physical line where its record starts.
+create table if not exists landing.rejected_lines (
+    file_seq bigint not null,
+    line_no bigint not null,
+    column_name text not null,
+    value text not null,
+    rule text not null,
+    reason text not null
+);
+create index if not exists rejected_lines_by_file on landing.rejected_lines (file_seq, rule);
+
+-- One row per distinct content. Files of a run that replaces the warehouse carry that run's id in
+-- `replace_run`, and how many they are: they are published together or not at all.
+create table if not exists warehouse.file_ledger (
+    sha256 text primary key,
+    file_seq bigint unique not null,
+    key text not null,
+    bytes bigint not null,
+    rows bigint not null,
+    rejected bigint not null,
+    state text not null check (state in ('landed', 'validated', 'published', 'refused')),
+    reason text,
+    run_id text not null,
+    replace_run text,
+    replace_size int,
+    landed_at timestamptz not null default now(),
+    decided_at timestamptz,
+    published_at timestamptz
+);
+
+-- What the bucket showed: which version of which key held which content.
+create table if not exists warehouse.file_objects (
+    key text not null,
+    version text not null,
+    last_modified timestamptz not null,
+    size bigint not null,
+    sha256 text not null,
+    seen_at timestamptz not null default now(),
+    primary key (key, version)
+);
+
+-- One row per (store_id, product_id, date): quantity sold in units on that day.
+create table if not exists warehouse.demand_data (
+    date date not null,
+    store_id text collate "C" not null,
+    product_id text collate "C" not null,
+    quantity_sold float8 not null,
+    price float8 not null,
+    promotion boolean not null,
+    file_seq bigint not null,
+    constraint demand_data_pkey primary key (store_id, product_id, date)
+);
+
+-- The encodings of ids. Rows are added, never changed and never removed.
+create table if not exists warehouse.id_codes (
+    kind text not null check (kind in ('store', 'product')),
+    id text collate "C" not null,
+    code int not null check (code >= 1),
+    primary key (kind, id),
+    unique (kind, code)
+);
+
+-- From which day on a store's features have to be computed again. Cleared when dbt's tests have passed.
+create table if not exists warehouse.changed_ranges (
+    range_id bigint generated always as identity primary key,
+    store_id text collate "C" not null,
+    from_date date not null,
+    file_seq bigint not null,
+    created_at timestamptz not null default now()
+);
+
+create schema if not exists ml;
+
+-- Every training set that was made; the current one is the one made last.
+create table if not exists ml.training_sets (
+    sha256 text primary key,
+    contract_hash text not null,
+    rows bigint not null,
+    trainable_rows bigint not null,
+    series bigint not null,
+    first_day date not null,
+    last_day date not null,
+    run_id text not null,
+    made_at timestamptz not null default clock_timestamp()
+);
+
+-- How every comparison ended, leaderboard included.
+create table if not exists ml.promotions (
+    promotion_id bigint generated always as identity primary key,
+    run_id text not null,
+    outcome text not null check (outcome in ('promoted', 'kept', 'unchanged')),
+    candidate text not null,
+    version text,
+    previous text,
+    training_set_sha256 text not null,
+    why text not null,
+    leaderboard jsonb not null,
+    decided_at timestamptz not null default clock_timestamp()
+);

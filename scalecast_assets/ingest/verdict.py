@@ -1,0 +1,118 @@
+"""Write the verdict on landed files: the ledger's state, and the quarantine of what is refused.
+
+Who judges is ``checks/expectations.py``. Here are the counts per file and rule behind a judgement,
+the report that names every bad line, and the change of state.
+"""
+
+import csv
+import io
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from psycopg import sql
+
+from scalecast_assets.contract.layout import archive_key, quarantine_key
+from scalecast_assets.contract.objects import ObjectStore
+from scalecast_assets.ingest.ledger import LedgerFile
+from scalecast_assets.ingest.rules import RULES, Rule, bad_lines
+from scalecast_assets.ingest.schema import Connection
+
+REPORT_COLUMNS: Final = ("line", "column", "value", "rule", "reason")
+
+
+@dataclass(frozen=True)
+class BadLine:
+    """One line of a sample: where, what, why."""
+
+    file: str
+    line: int
+    column: str
+    value: str
+    reason: str
+
+
+def look_closer(
+    conn: Connection, rule: Rule, files: Sequence[LedgerFile], limit: int = 20
+) -> tuple[dict[int, int], list[BadLine]]:
+    """How many lines of each file break the rule, by file_seq, and the first of them."""
+    keys = {file.file_seq: file.key for file in files}
+    with conn.transaction():
+        conn.execute(
+            sql.SQL("create temporary table bad_lines on commit drop as {}").format(
+                bad_lines(rule, list(keys))
+            )
+        )
+        counts = conn.execute(
+            "select file_seq, count(*) from bad_lines group by file_seq", prepare=False
+        )
+        sample = conn.execute(
+            "select file_seq, line_no, column_name, value, reason from bad_lines"
+            " order by file_seq, line_no limit %s",
+            (limit,),
+            prepare=False,
+        )
+        return dict(counts.fetchall()), [BadLine(keys[seq], *rest) for seq, *rest in sample]
+
+
+def quarantine_folder(file: LedgerFile) -> str:
+    """The folder of a refused file, below ``quarantine/``."""
+    return f"{Path(file.key).name}-{file.sha256[:8]}"
+
+
+def report_key(file: LedgerFile) -> str:
+    """Where the report on a refused file is."""
+    return quarantine_key(quarantine_folder(file), "report.csv")
+
+
+def quarantine(conn: Connection, store: ObjectStore, file: LedgerFile) -> str:
+    """Copy the refused file aside, with a report that names every bad line; returns its key."""
+    store.copy(archive_key(file.sha256), quarantine_key(quarantine_folder(file), _name(file)))
+    bad = sql.SQL(" union all ").join(
+        sql.SQL("({})").format(bad_lines(rule, [file.file_seq])) for rule in RULES if rule.blocking
+    )
+    statement = sql.SQL(
+        "copy (select line_no, column_name, value, rule, reason from ({}) bad"
+        " order by line_no, rule) to stdout (format csv)"
+    ).format(bad)
+    header = io.StringIO()
+    csv.writer(header, lineterminator="\n").writerow(REPORT_COLUMNS)
+    with tempfile.NamedTemporaryFile(prefix="report-") as report:
+        report.write(header.getvalue().encode())
+        with conn.cursor().copy(statement) as copy:
+            for piece in copy:
+                report.write(piece)
+        report.flush()
+        store.upload(report.name, report_key(file))
+    return report_key(file)
+
+
+def _name(file: LedgerFile) -> str:
+    return Path(file.key).name
+
+
+def decide(conn: Connection, files: Sequence[LedgerFile], refused: Mapping[int, str]) -> None:
+    """Set the states of the judged files, in one transaction.
+
+    If none is refused (``refused`` maps file_seq to the reason), all are validated. Otherwise the
+    others wait as ``landed`` for a run in which nothing is refused; but the rest of a replacement
+    is refused with its bad file, because half a replacement would delete what nobody meant to.
+    """
+    reasons = dict(refused)
+    for file in files:
+        bad = [f for f in files if f.file_seq in refused and f.replace_run == file.replace_run]
+        if bad and file.replace_run and file.file_seq not in refused:
+            reasons[file.file_seq] = (
+                f"not loaded: {bad[0].key}, of the same replacement, is refused"
+            )
+    state = "landed" if reasons else "validated"
+    with conn.transaction():
+        for file in files:
+            reason = reasons.get(file.file_seq)
+            conn.execute(
+                "update warehouse.file_ledger set state = %s, reason = %s, decided_at = now()"
+                " where file_seq = %s and state in ('landed', 'validated')",
+                ("refused" if reason else state, reason, file.file_seq),
+            )

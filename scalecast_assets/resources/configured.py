@@ -1,0 +1,24 @@
+"""Resources made from the settings: the one place where an address becomes a client."""
+
+import os
+
+from scalecast_assets.contract.store import ObjectStore
+from scalecast_assets.resources.object_store import ObjectStoreResource
+from scalecast_assets.settings import Settings, SettingsError, variable
+
+
+def store_resource(settings: Settings) -> ObjectStoreResource:
+    """Return the store resource; ``AWS_ENDPOINT_URL`` and ``AWS_REGION`` are taken over."""
+    return ObjectStoreResource(
+        url=settings.resolved_store_url,
+        endpoint_url=os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"),
+        region_name=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION"),
+    )
+
+
+def store_of(settings: Settings) -> ObjectStore:
+    """Open the store that the settings name; raises SettingsError for a URL that names none."""
+    try:
+        return store_resource(settings).store()
+    except ValueError as error:
+        raise SettingsError(f"{variable('store_url')}: {error}") from None
