@@ -1,0 +1,162 @@
+"""Keeps the newest verified model and state in: poll, fetch, verify, load beside, swap.
+
+Two pointers are watched, ``serving/model.json`` and ``serving/state.json``. Whatever is wrong with
+what one of them names, the last good one goes on serving and the log says why. A request takes
+``Reloader.current`` once and so never mixes two versions.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Final, Generic, TypeVar
+
+from scalecast_assets.contract.layout import MODEL_POINTER, STATE_POINTER
+from scalecast_assets.contract.store import (
+    Blob,
+    ObjectNotFound,
+    ObjectStore,
+    StoreError,
+    StoreUnavailable,
+)
+from serving.forecaster import Forecaster
+from serving.model import load_model
+from serving.state import load_state
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+LONGEST_PAUSE: Final = 300.0
+"""Seconds between two tries of something that was refused, at most."""
+
+FIRST_LOOK_SECONDS: Final = 10.0
+"""The start waits at most so long for the first look; then it answers 503 until one succeeds."""
+
+STOP_SECONDS: Final = 2.0
+"""The end waits at most so long for a look under way."""
+
+
+class Watch(Generic[T]):
+    """One pointer and the newest good thing it has named."""
+
+    def __init__(self, store: ObjectStore, key: str, load: Callable[[bytes], T]) -> None:
+        self.value: T | None = None
+        self.key = key
+        self._store = store
+        self._load = load
+        self._seen: str | None = None
+        self._refusals = 0
+        self._retry_at = 0.0
+        self._last_problem: str | None = None
+
+    def poll(self, pause: float) -> bool:
+        """Look once; return whether ``value`` is new. ``pause`` is the time between two looks."""
+        try:
+            blob = self._changed()
+        except ObjectNotFound:
+            self._seen = None
+            self._report("is not there; `scalecast run` makes it")
+            return False
+        except StoreError as error:
+            self._report(f"cannot be read: {error}")
+            return False
+        if blob is None:
+            return False
+        try:
+            value = self._load(blob.body)
+        except StoreUnavailable as error:
+            self._seen = None
+            self._report(f"names what cannot be read now: {error}")
+        except Exception as error:  # hostile bytes may fail in any way; serving must go on
+            self._refuse(blob.etag, error, pause)
+        else:
+            self._accept(blob.etag, value)
+            return True
+        return False
+
+    def _changed(self) -> Blob | None:
+        retry_is_due = self._refusals > 0 and time.monotonic() >= self._retry_at
+        if self._seen is None or retry_is_due:
+            return self._store.get(self.key)
+        return self._store.get_if_changed(self.key, self._seen)
+
+    def _accept(self, etag: str, value: T) -> None:
+        self.value = value
+        self._seen = etag
+        self._refusals = 0
+        self._last_problem = None
+
+    def _refuse(self, etag: str, error: Exception, pause: float) -> None:
+        """Leave what this pointer names alone for a while: it may yet be completed."""
+        self._refusals = self._refusals + 1 if etag == self._seen else 1
+        self._seen = etag
+        self._retry_at = time.monotonic() + min(pause * 2**self._refusals, LONGEST_PAUSE)
+        self._report(f"is refused: {type(error).__name__}: {error}")
+        logger.debug("while loading what %s names", self.key, exc_info=error)
+
+    def _report(self, text: str) -> None:
+        if text != self._last_problem:
+            kept = "the last good one goes on serving" if self.value else "nothing is served yet"
+            logger.warning("%s %s (%s)", self.key, text, kept)
+        self._last_problem = text
+
+
+class Reloader:
+    """Looks at both pointers from a thread of its own and swaps what answers in one assignment."""
+
+    def __init__(self, store: ObjectStore, poll_seconds: float) -> None:
+        self.current: Forecaster | None = None
+        self.model = Watch(store, MODEL_POINTER, partial(load_model, store))
+        self.state = Watch(store, STATE_POINTER, partial(load_state, store))
+        self._poll_seconds = poll_seconds
+        self._stopping = threading.Event()
+        self._looked_once = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self, patience: float = FIRST_LOOK_SECONDS) -> None:
+        """Begin to poll; wait at most ``patience`` seconds for the first look to be over."""
+        self._stopping.clear()
+        self._thread = threading.Thread(target=self._run, name="reloader", daemon=True)
+        self._thread.start()
+        self._looked_once.wait(patience)
+
+    def stop(self) -> None:
+        """End polling; a download under way is abandoned."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join(STOP_SECONDS)
+
+    def refresh(self) -> None:
+        """Look at both pointers once; swap if either named something new, good and fitting."""
+        changes = [watch.poll(self._poll_seconds) for watch in (self.model, self.state)]
+        model, state = self.model.value, self.state.value
+        if not any(changes) or model is None or state is None:
+            return
+        if model.manifest.contract_hash != state.contract_hash:
+            logger.warning(
+                "model %s has the feature contract %s but the state %s has %s: %s",
+                model.version,
+                model.manifest.contract_hash,
+                state.sha256[:12],
+                state.contract_hash,
+                "the last good pair goes on serving" if self.current else "nothing is served yet",
+            )
+            return
+        self.current = Forecaster(model, state)
+        logger.info(
+            "serving model %s with the state %s, data until %s",
+            model.version,
+            state.sha256[:12],
+            state.data_until,
+        )
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self.refresh()
+            except Exception:  # a bug here must not end polling for good
+                logger.exception("looking for a new model or state failed")
+            self._looked_once.set()
+            self._stopping.wait(self._poll_seconds)

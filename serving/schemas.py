@@ -1,0 +1,156 @@
+"""What goes over the wire: requests, replies and errors, strictly typed, with examples that run.
+
+Numbers are JSON numbers, ``promotion`` is a JSON boolean, unknown fields are refused: a field that
+is silently ignored is a forecast made for another question.
+"""
+
+import datetime
+import re
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
+from pydantic_core import PydanticCustomError
+
+from scalecast_assets.contract.cold_start import Source
+
+MAX_ID_LENGTH: Final = 256
+"""Characters of a store or product id."""
+
+MAX_PRICE: Final = 1e9
+"""Beyond it a price is taken for a mistake."""
+
+ISO_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+PREDICT_EXAMPLES: Final[dict[str, Any]] = {
+    "promotion": {
+        "summary": "STORE_001 sells PROD_A on promotion",
+        "value": {
+            "date": "2024-03-15",
+            "store_id": "STORE_001",
+            "product_id": "PROD_A",
+            "price": 29.99,
+            "promotion": True,
+        },
+    },
+    "two_weeks_ahead": {
+        "summary": "Two weeks ahead, rolled forward day by day",
+        "value": {
+            "date": "2024-03-28",
+            "store_id": "STORE_001",
+            "product_id": "PROD_A",
+            "price": 29.99,
+            "promotion": False,
+        },
+    },
+    "new_product": {
+        "summary": "A product that was never sold: the cold-start answer",
+        "value": {
+            "date": "2024-03-15",
+            "store_id": "STORE_001",
+            "product_id": "PROD_NEW",
+            "price": 9.5,
+            "promotion": False,
+        },
+    },
+}
+
+
+def _iso_day(value: object) -> datetime.date:
+    if isinstance(value, str) and ISO_DAY.fullmatch(value):
+        try:
+            return datetime.date.fromisoformat(value)
+        except ValueError:
+            pass
+    raise PydanticCustomError("iso_day", "must be an existing day written YYYY-MM-DD")
+
+
+IsoDay = Annotated[datetime.date, BeforeValidator(_iso_day)]
+Identifier = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH)]
+
+
+class PredictRequest(BaseModel):
+    """The demand for one product in one store on one day."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    date: IsoDay = Field(
+        description="The day to forecast, `YYYY-MM-DD`: from 55 days before the latest day known "
+        "to 56 days after it."
+    )
+    store_id: Identifier = Field(description="As in the raw files: text, `0012` is not `12`.")
+    product_id: Identifier = Field(description="As in the raw files.")
+    price: float = Field(
+        gt=0, le=MAX_PRICE, allow_inf_nan=False, description="The price on that day."
+    )
+    promotion: bool = Field(description="Whether the product is promoted on that day.")
+
+
+class _Reply(BaseModel):
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+
+class PredictReply(_Reply):
+    """A forecast, and what it stands on."""
+
+    prediction: float = Field(ge=0, description="Units expected to be sold that day.")
+    model_version: str = Field(description="The promoted model's version, as under `models/`.")
+    source: Source = Field(
+        description="`model`, or the mean that answers where there is too little history: the "
+        "series' own over 28 days, else its product's, its store's, everything's."
+    )
+    horizon: int = Field(
+        ge=1,
+        description="Days ahead of the history that was used: 1 is one step ahead, more means "
+        "that the days between were forecast first.",
+    )
+    data_until: datetime.date = Field(description="The store's latest day in the history.")
+    store_open: bool | None = Field(
+        description="Whether the store was, or by its weekdays is expected to be, open that day; "
+        "null for a store never seen."
+    )
+
+
+class HealthReply(_Reply):
+    """The process is alive; a model may or may not be in."""
+
+    status: Literal["healthy"] = "healthy"
+    model_loaded: bool
+
+
+class StateReply(_Reply):
+    """The history that forecasts start from."""
+
+    sha256: str
+    data_until: datetime.date
+    stores: int
+    products: int
+    series: int
+
+
+class ModelReply(_Reply):
+    """The model that answers now, where it comes from and how it did."""
+
+    model_version: str
+    previous: str | None = Field(description="What was served before, where a rollback leads.")
+    manifest_sha256: str
+    loaded_at: datetime.datetime
+    manifest: JsonValue = Field(
+        description="The bundle's manifest: candidate, features, cutoffs, metrics of all "
+        "candidates beside the baselines, training set, raw files, library versions, run."
+    )
+    state: StateReply | None
+
+
+class Problem(BaseModel):
+    """One field that breaks one rule."""
+
+    field: str
+    value: JsonValue
+    rule: str
+    message: str
+
+
+class ErrorReply(BaseModel):
+    """Every error of this API."""
+
+    detail: list[Problem]
