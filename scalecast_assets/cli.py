@@ -1,0 +1,229 @@
+"""The ``scalecast`` command: options in, exit code out; the work is in the modules it calls.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the data breaker refused a file.
+"""
+
+import json
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from scalecast_assets.settings import Settings, SettingsError
+
+DONE: Final = 0
+FAILED: Final = 1
+WRONG_USAGE: Final = 2
+REFUSED: Final = 3
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
+
+
+class _Group(click.Group):
+    """Turns what a person can mend into one line on standard error."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        from scalecast_assets.contract.store import StoreError
+
+        try:
+            return super().invoke(ctx)
+        except SettingsError as error:
+            click.echo(f"scalecast: {error}", err=True)
+            ctx.exit(WRONG_USAGE)
+        except (StoreError, RuntimeError, LookupError) as error:
+            if type(error).__module__.startswith("scalecast_assets"):
+                click.echo(f"scalecast: {error}", err=True)
+                ctx.exit(FAILED)
+            raise
+
+
+def _examples(*lines: str) -> str:
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="scalecast-pipeline", prog_name="scalecast")
+def cli() -> None:
+    """ScaleCast: raw sales files in, a demand forecast over HTTP out.
+
+    Settings come from SCALECAST_… variables and a .env file; `scalecast settings` lists them.
+    """
+
+
+@cli.command(
+    epilog=_examples(
+        "scalecast run --csv sales.csv",
+        "scalecast run --csv 2023.csv --csv 2024.csv --json",
+        "scalecast run --csv corrected.csv --replace",
+        "scalecast run                # whatever waits in the store's raw/",
+    )
+)
+@click.option(
+    "--csv",
+    "files",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
+    metavar="FILE",
+    help="A raw sales file (.csv or .csv.gz); later ones win. Repeat for several.",
+)
+@click.argument(
+    "more",
+    nargs=-1,
+    type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
+    metavar="[FILE]...",
+)
+@click.option("--replace", is_flag=True, help="Replace everything by the union of these files.")
+@click.option("--again", is_flag=True, help="Load files anew whose content is already known.")
+@_JSON
+def run(
+    files: tuple[Path, ...], more: tuple[Path, ...], replace: bool, again: bool, as_json: bool
+) -> None:
+    """Land the files, materialize everything once, say what is served and why."""
+    from scalecast_assets.outcome import print_outcome, run_everything
+
+    given = [*files, *more]
+    _check_usage(given, replace, again)
+    with _running() as runtime:
+        outcome = run_everything(runtime, given, replace=replace, again=again)
+    if as_json:
+        click.echo(json.dumps(outcome.to_json(), indent=2, allow_nan=False))
+    else:
+        print_outcome(outcome)
+    sys.exit(outcome.exit_code)
+
+
+def _check_usage(given: list[Path], replace: bool, again: bool) -> None:
+    for path in given:
+        if not path.name.lower().endswith((".csv", ".csv.gz")):
+            raise click.BadParameter(
+                f"{path}: expected a file named .csv or .csv.gz", param_hint="--csv"
+            )
+    if len({path.resolve() for path in given}) < len(given):
+        raise click.UsageError("the same file is named twice")
+    if replace and not given:
+        raise click.UsageError("--replace needs the files that replace everything: --csv FILE")
+    if again and not given:
+        raise click.UsageError("--again needs the files to load again: --csv FILE")
+
+
+@cli.command(epilog=_examples("scalecast up", "SCALECAST_UI_PORT=3100 scalecast up"))
+@click.option(
+    "--with-sample", is_flag=True, help="First load the sample, if the warehouse is empty."
+)
+@_JSON
+def up(with_sample: bool, as_json: bool) -> None:
+    """Run Dagster UI, daemon and prediction API until Ctrl-C."""
+    from scalecast_assets.up import run_until_stopped
+
+    with _running() as runtime:
+        code = run_until_stopped(runtime, with_sample=with_sample, announce=_announcer(as_json))
+    sys.exit(code)
+
+
+def _announcer(as_json: bool) -> Callable[[dict[str, Any], str], None]:
+    def announce(facts: dict[str, Any], text: str) -> None:
+        click.echo(json.dumps(facts) if as_json else text)
+        sys.stdout.flush()
+
+    return announce
+
+
+@cli.command(epilog=_examples("scalecast serve", "SCALECAST_API_PORT=8080 scalecast serve"))
+@_JSON
+def serve(as_json: bool) -> None:
+    """Run the prediction API alone; needs the store, not the database."""
+    from scalecast_assets.up import serve_until_stopped
+
+    sys.exit(serve_until_stopped(Settings.load(), announce=_announcer(as_json)))
+
+
+@cli.command(epilog=_examples("scalecast status", "scalecast status --json"))
+@_JSON
+def status(as_json: bool) -> None:
+    """Show files, warehouse, model and state as they stand."""
+    from scalecast_assets.reporting import print_status, read_status
+
+    with _running() as runtime:
+        facts = read_status(runtime)
+    click.echo(json.dumps(facts, indent=2, default=str)) if as_json else print_status(facts)
+
+
+@cli.command(epilog=_examples("scalecast models", "scalecast models --json"))
+@_JSON
+def models(as_json: bool) -> None:
+    """List the kept model versions and which one is served."""
+    from scalecast_assets.reporting import print_models, read_models
+
+    facts = read_models(Settings.load())
+    click.echo(json.dumps(facts, indent=2, default=str)) if as_json else print_models(facts)
+
+
+@cli.command(epilog=_examples("scalecast rollback 1.2.0"))
+@click.argument("version")
+@_JSON
+def rollback(version: str, as_json: bool) -> None:
+    """Serve a kept VERSION again; the API follows within seconds."""
+    from scalecast_assets.reporting import roll_back
+
+    facts = roll_back(Settings.load(), version)
+    click.echo(json.dumps(facts, indent=2) if as_json else facts["message"])
+
+
+@cli.command("sample-data", epilog=_examples("scalecast sample-data", "scalecast sample-data data"))
+@click.argument(
+    "folder", default="sample", type=click.Path(file_okay=False, path_type=Path), metavar="[FOLDER]"
+)
+@_JSON
+def sample_data(folder: Path, as_json: bool) -> None:
+    """Write a small seeded retailer's sales into FOLDER (default: sample)."""
+    from scalecast_assets.sample import write_sample
+
+    path, rows = write_sample(folder)
+    facts = {"file": str(path), "rows": rows}
+    click.echo(json.dumps(facts) if as_json else f"{path}: {rows:,} rows")
+
+
+@cli.command(epilog=_examples('eval "$(scalecast env)"', "cd dbt_project && dbt build"))
+@_JSON
+def env(as_json: bool) -> None:
+    """Print the variables by which dagster and dbt, run by hand, find the running parts."""
+    from scalecast_assets.runtime import attached
+
+    variables = attached(Settings.load()).environment
+    if as_json:
+        click.echo(json.dumps(variables, indent=2))
+        return
+    for name, value in variables.items():
+        click.echo(f"export {name}={shlex.quote(value)}")
+
+
+@cli.command(epilog=_examples("scalecast settings", "scalecast settings --json"))
+@_JSON
+def settings(as_json: bool) -> None:
+    """List every setting with its default and what it is for."""
+    from scalecast_assets.reporting import settings_table
+
+    table = settings_table()
+    if as_json:
+        click.echo(json.dumps(table, indent=2))
+        return
+    for row in table:
+        click.echo(f"{row['name']:<34} {row['default']!s:<14} {row['description']}")
+
+
+def _running() -> Any:
+    from scalecast_assets.runtime import running
+
+    return running(Settings.load())
+
+
+def main() -> None:
+    """Entry point of the ``scalecast`` script."""
+    cli(prog_name="scalecast")
+
+
+if __name__ == "__main__":
+    main()

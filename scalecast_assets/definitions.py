@@ -1,0 +1,73 @@
+"""The whole graph at a glance: assets, checks, jobs and resources, put together from settings.
+
+``build_definitions(settings, **overrides)`` replaces resources by name, for tests. ``defs`` is what
+Dagster loads; it reads the environment when it is called, not at import.
+"""
+
+from typing import Any, Final
+
+import dagster as dg
+
+from scalecast_assets.assets.comparison import build_comparison_asset
+from scalecast_assets.assets.dbt import build_dbt_assets, dbt_resource
+from scalecast_assets.assets.ingestion import RawFormat, demand_data, raw_demand, raw_files
+from scalecast_assets.assets.promotion import build_promotion_assets
+from scalecast_assets.assets.training import build_training_assets
+from scalecast_assets.automation import build_jobs
+from scalecast_assets.checks.expectations import raw_demand_suite
+from scalecast_assets.checks.gates import build_model_gates
+from scalecast_assets.resources.configured import store_resource
+from scalecast_assets.resources.pipeline import PipelineResource
+from scalecast_assets.resources.warehouse import WarehouseResource
+from scalecast_assets.runtime import attached
+from scalecast_assets.settings import PROJECT_ROOT, Settings
+
+DBT_PROJECT: Final = PROJECT_ROOT / "dbt_project"
+
+
+def build_definitions(settings: Settings, **overrides: Any) -> dg.Definitions:
+    """Put the graph together; ``overrides`` replace resources by name.
+
+    Raises:
+        SettingsError: no database is named and none runs in the home.
+    """
+    features = build_dbt_assets(DBT_PROJECT, settings.home, list(demand_data.check_keys))
+    feature_gates = sorted(features.check_keys)
+    return dg.Definitions(
+        assets=[
+            raw_files,
+            raw_demand,
+            demand_data,
+            features,
+            *build_training_assets(feature_gates),
+            build_comparison_asset(),
+            *build_promotion_assets(feature_gates),
+        ],
+        asset_checks=[raw_demand_suite, build_model_gates()],
+        jobs=build_jobs(),
+        # Two cores: the steps themselves use them, so they run one after the other in one process.
+        executor=dg.in_process_executor,
+        resources=build_resources(settings) | overrides,
+    )
+
+
+def build_resources(settings: Settings) -> dict[str, Any]:
+    """Return the resources that the settings describe."""
+    spool = settings.home / "spool"
+    spool.mkdir(parents=True, exist_ok=True)
+    return {
+        "warehouse": WarehouseResource(url=attached(settings).database_url),
+        "store": store_resource(settings),
+        "pipeline": PipelineResource.from_settings(settings),
+        "raw_format": RawFormat(
+            renames={theirs: ours for ours, theirs in settings.columns.items()},
+            spool_dir=str(spool),
+        ),
+        "dbt": dbt_resource(DBT_PROJECT),
+    }
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """Build the graph from the environment, for ``workspace.yaml`` and the ``dagster`` command."""
+    return build_definitions(Settings.load())

@@ -1,0 +1,157 @@
+"""What ``scalecast status``, ``models``, ``rollback`` and ``settings`` read, do and show."""
+
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+from rich.console import Console
+from rich.table import Table
+
+from scalecast_assets.contract.bundle import read_manifest
+from scalecast_assets.contract.pointers import read_serving, read_state_pointer
+from scalecast_assets.contract.store import ObjectStore
+from scalecast_assets.promotion.publishing import list_versions
+from scalecast_assets.promotion.switching import rollback
+from scalecast_assets.resources.configured import store_of
+from scalecast_assets.runtime import Runtime
+from scalecast_assets.settings import Settings, variable
+
+Facts = dict[str, Any]
+
+
+def read_status(runtime: Runtime) -> Facts:
+    """Read files, warehouse, model and state as they stand."""
+    store = store_of(runtime.settings)
+    with (
+        psycopg.connect(runtime.database_url) as connection,
+        connection.cursor(row_factory=dict_row) as cursor,
+    ):
+        files = cursor.execute(
+            "select key, sha256, state, rows, reason, published_at from warehouse.file_ledger "
+            "order by file_seq desc limit 20"
+        ).fetchall()
+        warehouse = cursor.execute(
+            "select count(*) as rows, count(distinct store_id) as stores, "
+            "min(date) as first_day, max(date) as last_day from warehouse.demand_data"
+        ).fetchone()
+        backlog = cursor.execute("select count(*) as n from warehouse.changed_ranges").fetchone()
+    return {
+        "home": str(runtime.settings.home),
+        "store": runtime.settings.resolved_store_url,
+        "files": files,
+        "warehouse": warehouse,
+        "ranges_to_rebuild": backlog["n"] if backlog else 0,
+        **_served(store),
+    }
+
+
+def read_models(settings: Settings) -> Facts:
+    """Read every complete version with its score, and which one is served."""
+    store = store_of(settings)
+    served = _served(store)
+    versions = []
+    for version in list_versions(store):
+        manifest, _ = read_manifest(store, version)
+        row = next((r for r in manifest.leaderboard if r["name"] == manifest.candidate), None)
+        versions.append(
+            {
+                "version": version,
+                "candidate": manifest.candidate,
+                "holdout_mae": row["mae"] if row else None,
+                "fit_cutoff": manifest.fit_cutoff,
+                "created_at": manifest.created_at,
+                "served": served["model"] is not None and served["model"]["version"] == version,
+            }
+        )
+    return {"versions": versions, **served}
+
+
+def roll_back(settings: Settings, version: str) -> Facts:
+    """Serve a kept version again, by one compare-and-swap of the pointer."""
+    done = rollback(store_of(settings), version)
+    return {
+        "version": done.pointer.version,
+        "previous": done.pointer.previous,
+        "changed": done.changed,
+        "message": done.message,
+    }
+
+
+def settings_table() -> list[Facts]:
+    """List every setting of the pipeline: name, default, description."""
+    return [
+        {
+            "name": variable(name),
+            "default": _default(field.get_default(call_default_factory=True)),
+            "description": field.description or "",
+        }
+        for name, field in Settings.model_fields.items()
+    ]
+
+
+def print_status(facts: Facts) -> None:
+    """Print ``read_status`` for a person."""
+    console = Console(highlight=False, soft_wrap=True)
+    rows = facts["warehouse"]
+    console.print(f"Home       {facts['home']}\nStore      {facts['store']}")
+    if rows["rows"]:
+        console.print(
+            f"Warehouse  {rows['rows']:,} rows, {rows['stores']} stores, "
+            f"{rows['first_day']} to {rows['last_day']}"
+        )
+    else:
+        console.print("Warehouse  empty: scalecast run --csv FILE")
+    if facts["ranges_to_rebuild"]:
+        console.print(f"Features   {facts['ranges_to_rebuild']} changed ranges wait for dbt")
+    model, state = facts["model"], facts["state"]
+    console.print(
+        f"Model      {model['version']} (before it {model['previous'] or 'none'})"
+        if model
+        else "Model      none yet: scalecast run"
+    )
+    console.print(f"State      until {state['data_until']}" if state else "State      none yet")
+    table = Table("file", "state", "rows", "reason", title="Latest files", title_justify="left")
+    for file in facts["files"]:
+        table.add_row(
+            file["key"], file["state"], f"{file['rows'] or 0:,}", (file["reason"] or "")[:100]
+        )
+    if facts["files"]:
+        console.print(table)
+
+
+def print_models(facts: Facts) -> None:
+    """Print ``read_models`` for a person."""
+    console = Console(highlight=False, soft_wrap=True)
+    if not facts["versions"]:
+        console.print("No model yet: scalecast run")
+        return
+    table = Table("version", "candidate", "holdout MAE", "fitted up to", "made", "")
+    for model in facts["versions"]:
+        mae = model["holdout_mae"]
+        table.add_row(
+            model["version"],
+            model["candidate"],
+            "–" if mae is None else f"{mae:.3f}",
+            model["fit_cutoff"],
+            model["created_at"][:16].replace("T", " "),
+            "served" if model["served"] else "",
+        )
+    console.print(table)
+
+
+def _served(store: ObjectStore) -> Facts:
+    model, state = read_serving(store), read_state_pointer(store)
+    return {
+        "model": {"version": model.pointer.version, "previous": model.pointer.previous}
+        if model
+        else None,
+        "state": {"sha256": state.pointer.sha256, "data_until": state.pointer.data_until}
+        if state
+        else None,
+    }
+
+
+def _default(value: Any) -> Any:
+    if value is None or value == {}:
+        return "unset"
+    return value if isinstance(value, int) else str(value)

@@ -1,0 +1,175 @@
+"""One run of a job in a process of its own, and its progress on this one's terminal.
+
+The child (``python -m scalecast_assets.runner``) executes the job against the Dagster instance, so
+its run shows in the UI like any other; what it and its libraries print goes to a log file. The
+parent follows the run's events in the instance. What a run did to files and models is collected in
+``outcome.py``.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import dagster as dg
+from dagster import DagsterEventType, EventLogEntry
+
+from scalecast_assets.progress import Progress
+
+POLL_SECONDS: Final = 0.25
+QUIET: Final = {"loggers": {"console": {"config": {"log_level": "WARNING"}}}}
+
+
+@dataclass
+class RunResult:
+    """How a run ended: ``metadata`` by asset key, failures by step with the reason."""
+
+    run_id: str
+    log_file: Path
+    succeeded: bool = False
+    failures: dict[str, str] = field(default_factory=dict)
+    failed_checks: dict[str, str] = field(default_factory=dict)
+    metadata: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def execute(
+    job: str,
+    *,
+    instance: dg.DagsterInstance,
+    home: Path,
+    ops: Mapping[str, Any],
+    progress: Progress,
+) -> RunResult:
+    """Run ``job`` in a child process and follow it to its end.
+
+    Args:
+        ops: run config of the job's ops, as ``{"raw_demand": {"config": {…}}}``.
+    """
+    run_id = str(uuid.uuid4())
+    logs = home / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    result = RunResult(run_id, logs / f"run-{run_id[:8]}.log")
+    arguments = ["--job", job, "--run-id", run_id, "--ops", json.dumps(ops)]
+    with _child(arguments, result.log_file) as child:
+        cursor: str | None = None
+        while True:
+            ended = child.poll() is not None
+            connection = instance.get_records_for_run(run_id, cursor=cursor)
+            cursor = connection.cursor
+            for record in connection.records:
+                _follow(record.event_log_entry, result, progress)
+            progress.tick()
+            if ended and not connection.has_more:
+                break
+            time.sleep(POLL_SECONDS)
+    _conclude(instance, result, child.returncode)
+    return result
+
+
+@contextmanager
+def _child(arguments: Sequence[str], log_file: Path) -> Iterator[subprocess.Popen[bytes]]:
+    with log_file.open("wb") as log:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "scalecast_assets.runner", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            yield child
+        except BaseException:
+            child.terminate()
+            raise
+        finally:
+            child.wait()
+
+
+def _follow(entry: EventLogEntry, result: RunResult, progress: Progress) -> None:
+    event = entry.dagster_event
+    if event is None:
+        if int(entry.level) >= 20 and entry.step_key and not entry.user_message.startswith("["):
+            progress.note(entry.step_key, entry.user_message)
+        return
+    step = event.step_key or ""
+    kind = event.event_type
+    if kind is DagsterEventType.STEP_START:
+        progress.started(step)
+    elif kind is DagsterEventType.STEP_SUCCESS:
+        progress.succeeded(step)
+    elif kind is DagsterEventType.STEP_FAILURE:
+        reason = _reason(event)
+        result.failures[step] = reason
+        progress.failed(step, reason)
+    elif kind is DagsterEventType.ASSET_MATERIALIZATION:
+        materialization = event.step_materialization_data.materialization
+        key = materialization.asset_key.to_user_string()
+        result.metadata[key] = {n: v.value for n, v in materialization.metadata.items()}
+        progress.materialized(key, result.metadata[key])
+    elif kind is DagsterEventType.ASSET_CHECK_EVALUATION:
+        _follow_check(event, result, progress)
+
+
+def _follow_check(event: dg.DagsterEvent, result: RunResult, progress: Progress) -> None:
+    check = event.asset_check_evaluation_data
+    name = f"{check.asset_key.to_user_string()}.{check.check_name}"
+    warns = check.severity is dg.AssetCheckSeverity.WARN
+    if not check.passed and not warns:
+        result.failed_checks[name] = check.description or "failed"
+    progress.checked(name, check.passed, warns, check.description)
+
+
+def _reason(event: dg.DagsterEvent) -> str:
+    data = event.step_failure_data
+    if data.user_failure_data and data.user_failure_data.description:
+        return str(data.user_failure_data.description)
+    error = data.error
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return error.message.strip() if error is not None else "the step failed"
+
+
+def _conclude(instance: dg.DagsterInstance, result: RunResult, exit_code: int) -> None:
+    run = instance.get_run_by_id(result.run_id)
+    if run is None:
+        tail = result.log_file.read_text(errors="replace").strip().splitlines()[-12:]
+        result.failures["start"] = "\n".join(["the run did not start:", *tail])
+        return
+    result.succeeded = run.status is dg.DagsterRunStatus.SUCCESS
+    if not run.is_finished:
+        instance.report_run_failed(run, f"The run's process ended with exit code {exit_code}.")
+        result.failures["process"] = f"the run's process ended with exit code {exit_code}"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Execute a job against the instance of ``DAGSTER_HOME``; exit code 0 if it succeeded."""
+    from scalecast_assets.definitions import build_definitions
+    from scalecast_assets.settings import Settings
+
+    parser = argparse.ArgumentParser(prog="python -m scalecast_assets.runner")
+    parser.add_argument("--job", required=True)
+    parser.add_argument("--run-id", required=True)
+    parser.add_argument("--ops", type=json.loads, default={})
+    given = parser.parse_args(argv)
+    with dg.DagsterInstance.get() as instance:
+        result = (
+            build_definitions(Settings.load())
+            .resolve_job_def(given.job)
+            .execute_in_process(
+                run_config={"ops": given.ops, **QUIET},
+                instance=instance,
+                run_id=given.run_id,
+                raise_on_error=False,
+            )
+        )
+    return 0 if result.success else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

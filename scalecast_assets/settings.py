@@ -1,0 +1,216 @@
+"""Typed settings: every ``SCALECAST_…`` variable the pipeline knows, with its default.
+
+Read from the environment (a ``.env`` in the working directory fills what is not set there) by
+``Settings.load()`` and by nothing else. The sidecar has its own, smaller ``serving/settings.py``.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Self
+from urllib.parse import urlsplit
+
+from dotenv import load_dotenv
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from scalecast_assets.contract.columns import MAX_HORIZON_DAYS, RAW_COLUMNS, Calendar
+
+PROJECT_ROOT: Final = Path(__file__).resolve().parent.parent
+"""The checkout: ``dbt_project``, ``workspace.yaml`` and ``dagster.yaml`` live here."""
+
+PREFIX: Final = "SCALECAST_"
+
+FOREIGN: Final = frozenset(
+    {
+        "SCALECAST_API_HOST",
+        "SCALECAST_POLL_SECONDS",
+        "SCALECAST_MAX_BODY_BYTES",
+        "SCALECAST_LOG_LEVEL",
+        "SCALECAST_BENCH_DATA",
+        "SCALECAST_PG_HOST",
+        "SCALECAST_PG_PORT",
+        "SCALECAST_PG_USER",
+        "SCALECAST_PG_PASSWORD",
+        "SCALECAST_PG_DATABASE",
+    }
+)
+"""Names that belong to the sidecar, to dbt's profile or to the benchmarks."""
+
+
+class SettingsError(ValueError):
+    """A setting is unknown, malformed or contradicts another; the message names it."""
+
+
+class Settings(BaseSettings):
+    """What the pipeline can be told from outside. Immutable once loaded."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+
+    home: Path = Field(
+        default=Path(".scalecast"),
+        description="Folder of everything that is kept on this machine.",
+    )
+    database_url: str | None = Field(
+        default=None,
+        description="Postgres of the warehouse, postgresql://…; unset: an embedded one.",
+    )
+    dagster_database_url: str | None = Field(
+        default=None,
+        description="Postgres of Dagster's own storage; unset: the warehouse's, schema dagster.",
+    )
+    store_url: str | None = Field(
+        default=None,
+        description="s3://bucket/prefix or file:///folder; unset: a folder of the home.",
+    )
+    calendar: Calendar = Field(
+        default="store",
+        description="`store`: open days without a row are zeros; `observed`: rows as they come.",
+    )
+    columns: Annotated[dict[str, str], NoDecode] = Field(
+        default_factory=dict,
+        description="Your own headers, as `date=Day,quantity_sold=Units` (ours=yours).",
+    )
+    horizon_days: int = Field(
+        default=14,
+        ge=1,
+        le=MAX_HORIZON_DAYS,
+        description="Length of the holdout, and of the forecasts a model is chosen for, in days.",
+    )
+    day_final_hour: int = Field(
+        default=6,
+        ge=0,
+        le=47,
+        description="Hours (UTC) after its end from which a store's latest day counts as complete.",
+    )
+    seed: int = Field(default=42, ge=0, description="Seed of every sampling and fit.")
+    fit_rows: Annotated[dict[str, int], NoDecode] = Field(
+        default_factory=dict,
+        description="Row budgets for fitting, as `random_forest=200000,pytorch_nn=300000`.",
+    )
+    tune_rows: Annotated[dict[str, int], NoDecode] = Field(
+        default_factory=dict,
+        description="Row budgets for tuning, in the same form.",
+    )
+    ui_port: int | None = Field(
+        default=None,
+        ge=1,
+        le=65535,
+        description="Port of the Dagster UI; unset: 3000, or the next free one.",
+    )
+    api_port: int | None = Field(
+        default=None,
+        ge=1,
+        le=65535,
+        description="Port of the prediction API; unset: 8000, or the next free one.",
+    )
+
+    @field_validator("columns", "fit_rows", "tune_rows", mode="before")
+    @classmethod
+    def _parse_pairs(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs: dict[str, str] = {}
+        for part in filter(None, (part.strip() for part in value.split(","))):
+            name, separator, given = part.partition("=")
+            if not separator or not name.strip() or not given.strip():
+                raise ValueError(f"expected name=value pairs separated by commas, found {part!r}")
+            if name.strip() in pairs:
+                raise ValueError(f"{name.strip()!r} is given twice")
+            pairs[name.strip()] = given.strip()
+        return pairs
+
+    @field_validator("columns")
+    @classmethod
+    def _known_columns(cls, value: dict[str, str]) -> dict[str, str]:
+        if unknown := sorted(set(value) - set(RAW_COLUMNS)):
+            raise ValueError(
+                f"{unknown[0]!r} is no column of ours; those are {', '.join(RAW_COLUMNS)}"
+            )
+        if len(set(value.values())) < len(value):
+            raise ValueError("two of our columns are mapped to the same header")
+        return value
+
+    @field_validator("fit_rows", "tune_rows")
+    @classmethod
+    def _known_candidates(cls, value: dict[str, int]) -> dict[str, int]:
+        from scalecast_assets.keys import BASELINES, CANDIDATES
+
+        fitted = [name for name in CANDIDATES if name not in BASELINES]
+        for name, rows in value.items():
+            if name not in fitted:
+                raise ValueError(f"{name!r} has no row budget; these have: {', '.join(fitted)}")
+            if rows < 100:
+                raise ValueError(f"{name}={rows}: a budget is at least 100 rows")
+        return value
+
+    @field_validator("database_url", "dagster_database_url")
+    @classmethod
+    def _postgres_url(cls, value: str | None) -> str | None:
+        schemes = ("postgresql", "postgres", "postgresql+psycopg2")
+        if value is not None and urlsplit(value).scheme not in schemes:
+            raise ValueError("expected postgresql://user:password@host:port/database")
+        return value
+
+    @field_validator("store_url")
+    @classmethod
+    def _store_url(cls, value: str | None) -> str | None:
+        if value is not None and urlsplit(value).scheme not in ("s3", "file"):
+            raise ValueError("expected s3://bucket/prefix or file:///folder")
+        return value
+
+    @model_validator(mode="after")
+    def _no_contradiction(self) -> Self:
+        if self.ui_port is not None and self.ui_port == self.api_port:
+            raise ValueError(f"SCALECAST_UI_PORT and SCALECAST_API_PORT are both {self.ui_port}")
+        if self.dagster_database_url and not self.database_url:
+            raise ValueError(
+                "SCALECAST_DAGSTER_DATABASE_URL is set but SCALECAST_DATABASE_URL is not: "
+                "Dagster's storage would outlive an embedded warehouse"
+            )
+        return self
+
+    @classmethod
+    def load(cls, **overrides: Any) -> "Settings":
+        """Read the environment and ``.env``.
+
+        Raises:
+            SettingsError: naming the variable that is unknown, malformed or contradictory.
+        """
+        load_dotenv(Path.cwd() / ".env", override=False)
+        _refuse_unknown(os.environ)
+        try:
+            settings = cls(**overrides)
+        except ValidationError as error:
+            raise SettingsError(_explain(error)) from None
+        return settings.model_copy(update={"home": settings.home.expanduser().absolute()})
+
+    @property
+    def resolved_store_url(self) -> str:
+        """The store's URL, the default under the home included."""
+        return self.store_url or (self.home / "store").as_uri()
+
+
+def variable(field: str) -> str:
+    """Name the environment variable of a field of ``Settings``."""
+    return PREFIX + field.upper()
+
+
+def _refuse_unknown(environment: Mapping[str, str]) -> None:
+    known = {variable(field) for field in Settings.model_fields} | FOREIGN
+    unknown = sorted(n for n in environment if n.startswith(PREFIX) and n not in known)
+    if unknown:
+        raise SettingsError(
+            f"{unknown[0]} is not a setting of ScaleCast. Remove it, or correct its name; "
+            f"known ones: {', '.join(sorted(known))}"
+        )
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for item in error.errors():
+        name = variable(str(item["loc"][0])) if item["loc"] else "settings"
+        message = item["msg"].removeprefix("Value error, ")
+        found = f", found {item['input']!r}" if item["loc"] and "url" not in name.lower() else ""
+        lines.append(f"{name}: {message}{found}" if item["loc"] else message)
+    return "; ".join(lines)

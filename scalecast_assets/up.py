@@ -1,0 +1,111 @@
+"""``scalecast up`` and ``scalecast serve``: which services, in which order, and what is said.
+
+How a process is started, watched and stopped is in ``services.py``.
+"""
+
+import os
+from collections.abc import Callable
+from typing import Any, Final
+
+import psycopg
+
+from scalecast_assets import services
+from scalecast_assets.outcome import print_outcome, run_everything
+from scalecast_assets.runtime import Runtime
+from scalecast_assets.sample import write_sample
+from scalecast_assets.services import Services
+from scalecast_assets.settings import Settings, variable
+
+Announce = Callable[[dict[str, Any], str], None]
+
+API_HOST: Final = "SCALECAST_API_HOST"
+
+
+def run_until_stopped(runtime: Runtime, *, with_sample: bool, announce: Announce) -> int:
+    """Keep UI, daemon and API up until Ctrl-C; returns the exit code.
+
+    With ``with_sample`` and an empty warehouse, the sample is loaded and everything materialized
+    first.
+    """
+    settings = runtime.settings
+    ui_port = services.free_port(settings.ui_port, services.UI_PORT, "ui_port")
+    api_port = services.free_port(settings.api_port, services.API_PORT, "api_port")
+    if with_sample and _is_empty(runtime):
+        sample, _ = write_sample(settings.home / "sample")
+        outcome = run_everything(runtime, [sample], replace=False, again=False)
+        print_outcome(outcome)
+        if outcome.exit_code:
+            return outcome.exit_code
+    ui = services.dagster_ui(ui_port)
+    api = services.prediction_api(os.environ.get(API_HOST, services.HOST), api_port)
+    with Services(settings.home / "logs") as running:
+        for service in (api, ui, services.dagster_daemon()):
+            running.start(service, runtime.environment)
+        running.wait_ready(api)
+        running.wait_ready(ui)
+        facts = {
+            "ui": f"http://{services.HOST}:{ui_port}",
+            "api": f"http://{services.HOST}:{api_port}",
+            "home": str(settings.home),
+        }
+        announce(facts, _welcome(facts, ui_port, api_port))
+        problem = running.watch()
+        if problem is None:
+            announce({"stopping": True}, "\nStopping …")
+    if problem:
+        announce({"error": problem}, problem)
+        return 1
+    return 0
+
+
+def serve_until_stopped(settings: Settings, announce: Announce) -> int:
+    """Keep the prediction API alone up until Ctrl-C; returns the exit code."""
+    port = services.free_port(settings.api_port, services.API_PORT, "api_port")
+    api = services.prediction_api(os.environ.get(API_HOST, services.HOST), port)
+    environment = {
+        variable("home"): str(settings.home),
+        variable("store_url"): settings.resolved_store_url,
+    }
+    with Services(settings.home / "logs") as running:
+        running.start(api, environment)
+        running.wait_ready(api)
+        url = f"http://{services.HOST}:{port}"
+        announce({"api": url}, f"Prediction API  {url}/docs\nCtrl-C stops it.")
+        problem = running.watch()
+    if problem:
+        announce({"error": problem}, problem)
+        return 1
+    return 0
+
+
+def _is_empty(runtime: Runtime) -> bool:
+    with psycopg.connect(runtime.database_url) as connection:
+        row = connection.execute("select not exists (select from warehouse.demand_data)").fetchone()
+    return bool(row and row[0])
+
+
+def _welcome(facts: dict[str, Any], ui_port: int, api_port: int) -> str:
+    lines = [
+        "",
+        f"Dagster UI      {facts['ui']}",
+        f"Prediction API  {facts['api']}/docs",
+    ]
+    for name, port, default in (
+        ("UI", ui_port, services.UI_PORT),
+        ("API", api_port, services.API_PORT),
+    ):
+        if port != default:
+            lines.append(f"(port {default} was taken or another was asked for: {name} on {port})")
+    example = (
+        '{"date": "2024-03-15", "store_id": "STORE_001", "product_id": "PROD_A", '
+        '"price": 29.99, "promotion": true}'
+    )
+    lines += [
+        "",
+        "Try:",
+        f"  curl -s {facts['api']}/predict -H 'Content-Type: application/json' \\",
+        f"    -d '{example}'",
+        "",
+        "Ctrl-C stops everything.",
+    ]
+    return "\n".join(lines)
