@@ -24,7 +24,7 @@ install-dev:
 	@sh deploy/install.sh dev
 
 test: lint
-	@$(BIN)/python -m pytest -n $(WORKERS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: install-dev
 	@$(BIN)/ruff check .

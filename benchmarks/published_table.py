@@ -2,23 +2,30 @@
 
     SCALECAST_BENCH_DATA=<folder with the file> python -m benchmarks.published_table
 
-The published recipe: rows as they come (our ``calendar: observed``), sorted by store, product and
-date; rows without lag_14 dropped; store and product numbered among the rows that are left; columns
-in the order of ``COLUMNS`` (trees draw and break ties by position); a random 80/20 split; grid
-searches with cv=3 on the absolute error. The features come from ``scalecast_assets.contract``, the
-very code that serves. Two further tables: the same models on a split in time, and the constant (the
-training median) under both. Exit code 1 when a published figure is not reproduced.
+The table, and the script behind it, are public: github.com/bodhana23/scalecast. Documented there:
+rows as they come (our ``calendar: observed``), sorted by store, product and date; rows without
+lag_14 dropped; store and product numbered from 0 among the rows that are left; the columns in the
+order of ``COLUMNS`` (trees draw and break ties by position: with week_of_year third instead of
+sixth, the forest's MAE is 80.40); a random 80/20 split; grid searches with cv=3 on the absolute
+error. The features come from ``scalecast_assets.contract``, the very code that serves. The sixth
+published model, a network without a seed, has no figures to repeat to the digit and is left out.
 
-The published R² of the 7-day mean, -0.074, is -0.07348 in fact: it was rounded twice. R² is
-therefore compared to within 0.0006, every other figure to its last printed digit.
+The same models on a split in time follow, fitted before ``CUT``; the searches keep their cv=3.
+Under both splits the constant, the training median, stands beside them.
+
+Every figure must agree in its last printed digit. One needs help: the published R² of the 7-day
+mean is -0.074 and ours -0.0735 (-0.07348). That it was rounded twice, to four digits and then to
+three, is an inference: the script prints R² with four digits, the table has three. The output says
+where it was needed. Exit code 1 when a published figure is not reproduced, 2 without the data.
 """
 
 import csv
 import datetime as dt
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Any
 
@@ -45,16 +52,28 @@ PUBLISHED: Mapping[str, Figures] = {
 """MAE, RMSE, MAPE in percent, R²."""
 
 COLUMNS = (
-    *FEATURES[:6],
+    "day_of_week",
+    "month",
+    "is_weekend",
+    "is_month_start",
+    "is_month_end",
+    "week_of_year",
     "store_id_encoded",
     "product_id_encoded",
     "price",
     "promotion",
-    *FEATURES[6:12],
+    "lag_1",
+    "lag_7",
+    "lag_14",
+    "rolling_mean_7",
+    "rolling_std_7",
+    "rolling_mean_14",
 )
-"""The order of the published matrix: calendar, codes, price and promotion, lags, windows."""
+"""The order of the published matrix; ours is ``FEATURES``."""
 
-TOLERANCES: Figures = (0.0051, 0.0051, 0.051, 0.0006)
+NAMES = ("MAE", "RMSE", "MAPE", "R²")
+DIGITS = (2, 2, 1, 3)
+"""Digits after the point in the published table."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +129,7 @@ def figures(actual: Floats, forecast: Floats) -> Figures:
     )
 
 
-def models(folds: int | Sequence[Any]) -> dict[str, Any]:
+def models() -> dict[str, Any]:
     """Return the three learned models of the published recipe, with their grids."""
     from sklearn.ensemble import RandomForestRegressor
     from sklearn.linear_model import LinearRegression
@@ -119,7 +138,7 @@ def models(folds: int | Sequence[Any]) -> dict[str, Any]:
 
     forest = {"n_estimators": [50, 100], "max_depth": [10, 20, None]}
     boosting = {"n_estimators": [50, 100], "max_depth": [3, 5], "learning_rate": [0.01, 0.1]}
-    search = {"cv": folds, "scoring": "neg_mean_absolute_error", "n_jobs": -1}
+    search = {"cv": 3, "scoring": "neg_mean_absolute_error", "n_jobs": -1}
     return {
         "linear regression": LinearRegression(),
         "random forest": GridSearchCV(RandomForestRegressor(random_state=SEED), forest, **search),
@@ -136,7 +155,7 @@ def measure(
         "naive": figures(actual, matrix[:, COLUMNS.index("lag_1")]),
         "7-day mean": figures(actual, matrix[:, COLUMNS.index("rolling_mean_7")]),
     }
-    for name, model in models(folds=3).items():
+    for name, model in models().items():
         model.fit(table.matrix[train], table.target[train])
         found[name] = figures(actual, np.asarray(model.predict(matrix), dtype=np.float64))
     median = float(np.median(table.target[train]))
@@ -144,11 +163,34 @@ def measure(
     return found
 
 
-def show(title: str, found: Mapping[str, Figures]) -> None:
-    """Print one table, with the published figures where there are any."""
-    print(f"\n{title}\n| model | MAE | RMSE | MAPE | R² |\n|---|--:|--:|--:|--:|")
+def show(title: str, found: Mapping[str, Figures], r2_digits: int = 4) -> None:
+    """Print one table."""
+    print(f"\n{title}\n| model | {' | '.join(NAMES)} |\n|---|--:|--:|--:|--:|")
     for name, (mae, rmse, mape, r2) in found.items():
-        print(f"| {name} | {mae:.2f} | {rmse:.2f} | {mape:.1f} % | {r2:.4f} |")
+        print(f"| {name} | {mae:.2f} | {rmse:.2f} | {mape:.1f} % | {r2:.{r2_digits}f} |")
+
+
+def rounded(figure: float, *digits: int) -> Decimal:
+    """Round half away from zero to each of ``digits`` after the point in turn."""
+    number = Decimal(figure)
+    for places in digits:
+        number = number.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
+    return number
+
+
+def compare(found: Mapping[str, Figures]) -> tuple[list[str], list[str]]:
+    """Return the published figures that are missed, and those met only by rounding R² twice."""
+    missed: list[str] = []
+    twice: list[str] = []
+    for model, published in PUBLISHED.items():
+        for name, digits, theirs, ours in zip(NAMES, DIGITS, published, found[model], strict=True):
+            expected = rounded(theirs, digits)
+            if rounded(ours, digits) == expected:
+                continue
+            by_way_of_four = name == "R²" and rounded(ours, 4, digits) == expected
+            line = f"{model}, {name}: published {expected}, here {ours:.5f}"
+            (twice if by_way_of_four else missed).append(line)
+    return missed, twice
 
 
 def main() -> int:
@@ -162,20 +204,20 @@ def main() -> int:
     table = load(Path(folder) / FILE)
     train, test = train_test_split(np.arange(len(table.day)), test_size=0.2, random_state=SEED)
     random = measure(table, train, test)
-    show("Published", PUBLISHED)
+    show("Published", PUBLISHED, r2_digits=3)
     show("Reproduced: random 80/20 split", random)
     cut = (CUT - dt.date(1970, 1, 1)).days
     before, after = np.flatnonzero(table.day < cut), np.flatnonzero(table.day >= cut)
     show(f"Honest: fitted before {CUT}, scored from then on", measure(table, before, after))
-    missed = [
-        f"{name}: published {published}, reproduced {tuple(round(f, 4) for f in random[name])}"
-        for name, published in PUBLISHED.items()
-        if any(
-            abs(a - b) > tolerance
-            for a, b, tolerance in zip(random[name], published, TOLERANCES, strict=True)
-        )
-    ]
-    print("\n" + ("\n".join(missed) or "Every published figure is reproduced."))
+    missed, twice = compare(random)
+    print()
+    for line in twice:
+        print(f"Agrees only if rounded twice, an inference: {line}")
+    for line in missed:
+        print(f"NOT REPRODUCED: {line}")
+    total = len(PUBLISHED) * len(NAMES)
+    exact = total - len(missed) - len(twice)
+    print(f"Of {total} published figures {exact} are reproduced to the last digit.")
     return 1 if missed else 0
 
 

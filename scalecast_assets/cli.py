@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the data breaker refused a file.
 
 import json
 import shlex
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -26,18 +27,16 @@ class _Group(click.Group):
     """Turns what a person can mend into one line on standard error."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        from scalecast_assets.contract.store import StoreError
-
         try:
             return super().invoke(ctx)
         except SettingsError as error:
             click.echo(f"scalecast: {error}", err=True)
             ctx.exit(WRONG_USAGE)
-        except (StoreError, RuntimeError, LookupError) as error:
-            if type(error).__module__.startswith("scalecast_assets"):
-                click.echo(f"scalecast: {error}", err=True)
-                ctx.exit(FAILED)
-            raise
+        except Exception as error:
+            if not type(error).__module__.startswith("scalecast_assets."):
+                raise
+            click.echo(f"scalecast: {error}", err=True)
+            ctx.exit(FAILED)
 
 
 def _examples(*lines: str) -> str:
@@ -82,7 +81,7 @@ def run(
     files: tuple[Path, ...], more: tuple[Path, ...], replace: bool, again: bool, as_json: bool
 ) -> None:
     """Land the files, materialize everything once, say what is served and why."""
-    from scalecast_assets.outcome import print_outcome, run_everything
+    from scalecast_assets.outcome import in_words, run_everything
 
     given = [*files, *more]
     _check_usage(given, replace, again)
@@ -91,16 +90,43 @@ def run(
     if as_json:
         click.echo(json.dumps(outcome.to_json(), indent=2, allow_nan=False))
     else:
-        print_outcome(outcome)
+        click.echo(in_words(outcome))
     sys.exit(outcome.exit_code)
+
+
+@cli.command(
+    epilog=_examples(
+        "scalecast validate sales.csv", "scalecast validate sales.csv --report bad_lines.csv"
+    )
+)
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path))
+@click.option(
+    "--report",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    metavar="CSV",
+    help="Also write every line that breaks a rule to this file.",
+)
+@_JSON
+def validate(file: Path, report: Path | None, as_json: bool) -> None:
+    """Ask whether FILE would be accepted; nothing is loaded. Exit code 3: it would be refused."""
+    from scalecast_assets.validation import print_validation
+    from scalecast_assets.validation import validate as judge
+
+    _check_name(file, "FILE")
+    with _running() as runtime:
+        facts = judge(runtime, file, report)
+    click.echo(json.dumps(facts, indent=2)) if as_json else print_validation(facts)
+    sys.exit(DONE if facts["accepted"] else REFUSED)
+
+
+def _check_name(path: Path, hint: str) -> None:
+    if not path.name.lower().endswith((".csv", ".csv.gz")):
+        raise click.BadParameter(f"{path}: expected a file named .csv or .csv.gz", param_hint=hint)
 
 
 def _check_usage(given: list[Path], replace: bool, again: bool) -> None:
     for path in given:
-        if not path.name.lower().endswith((".csv", ".csv.gz")):
-            raise click.BadParameter(
-                f"{path}: expected a file named .csv or .csv.gz", param_hint="--csv"
-            )
+        _check_name(path, "--csv")
     if len({path.resolve() for path in given}) < len(given):
         raise click.UsageError("the same file is named twice")
     if replace and not given:
@@ -217,6 +243,8 @@ def settings(as_json: bool) -> None:
 def _running() -> Any:
     from scalecast_assets.runtime import running
 
+    # Ended by a supervisor, the embedded Postgres is stopped on the way out, as after Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     return running(Settings.load())
 
 

@@ -3,17 +3,21 @@
 import hashlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 import dagster as dg
 import psycopg
 from psycopg.rows import dict_row
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from scalecast_assets import keys
+from scalecast_assets.contract.bundle import read_manifest
+from scalecast_assets.contract.pointers import read_serving
 from scalecast_assets.contract.store import ObjectNotFound, ObjectStore
 from scalecast_assets.progress import Progress
 from scalecast_assets.resources.configured import store_of
@@ -22,6 +26,17 @@ from scalecast_assets.runner import RunResult, execute
 from scalecast_assets.runtime import Runtime
 from scalecast_assets.settings import SettingsError
 
+COLUMNS: Final = {
+    "mae": "MAE",
+    "rmse": "RMSE",
+    "mape": "MAPE",
+    "r2": "R²",
+    "wape": "WAPE",
+    "rmsse": "RMSSE",
+    "bias": "bias",
+    "one_step_mae": "1-step MAE",
+    "fit_seconds": "fit s",
+}
 EVERYTHING: Final = "everything"
 """The job that materializes the whole graph."""
 
@@ -35,8 +50,9 @@ class Outcome:
     seconds: float
     runs: list[RunResult]
     promotion: Promotion | None
+    champion: dict[str, Any] | None
+    """What is served after the run, whether or not the run got as far as comparing."""
     refused: bool = False
-    messages: list[str] = field(default_factory=list)
 
     @property
     def exit_code(self) -> int:
@@ -52,13 +68,7 @@ class Outcome:
             "files": self.files,
             "rows_published": self.rows_published,
             "leaderboard": promotion.leaderboard if promotion else [],
-            "champion": {
-                "name": promotion.candidate,
-                "version": promotion.version,
-                "previous": promotion.previous,
-            }
-            if promotion
-            else None,
+            "champion": self.champion,
             "promoted": bool(promotion and promotion.outcome == "promoted"),
             "why": promotion.why if promotion else self._why_not(),
             "seconds": round(self.seconds, 1),
@@ -97,7 +107,8 @@ def run_everything(
         while _good_files_wait(runtime, runs[-1]) and len(runs) < 3:
             progress.console.print("A file was refused; publishing the others.")
             runs.append(_execute(runtime, instance, config, progress))
-    return _collect(runtime, runs, [sha for _, sha in landed], time.monotonic() - began)
+    champion = _champion(store)
+    return _collect(runtime, runs, [sha for _, sha in landed], champion, time.monotonic() - began)
 
 
 def land(store: ObjectStore, files: Sequence[Path], progress: Progress) -> list[tuple[str, str]]:
@@ -115,35 +126,50 @@ def land(store: ObjectStore, files: Sequence[Path], progress: Progress) -> list[
             stem, suffix = _split(path.name)
             key = f"raw/{stem}-{sha256[:8]}{suffix}"
         store.upload(path, key)
-        progress.console.print(f"  ↑ {path.name} → {store.url_of(key)}")
+        progress.console.print(f"  ↑ {path.name} → {store.url_of(key)}", markup=False)
         landed.append((key, sha256))
     return landed
 
 
-def print_outcome(outcome: Outcome) -> None:
-    """Print files, leaderboard and decision for a person, on standard output."""
+def in_words(outcome: Outcome) -> str:
+    """Return files, leaderboard and decision for a person, with colours on a terminal."""
     console = Console(highlight=False, soft_wrap=True)
+    # On a narrower terminal the leaderboard's lines wrap instead of losing digits.
+    console.width = max(console.width, 110)
+    with console.capture() as captured:
+        _print(outcome, console)
+    return captured.get().rstrip()
+
+
+def _print(outcome: Outcome, console: Console) -> None:
     for file in outcome.files:
         reason = f": {file['reason']}" if file["reason"] else ""
-        console.print(f"{file['key']}: {file['state']}, {file['rows'] or 0:,} rows{reason}")
+        text = f"{file['key']}: {file['state']}, {file['rows'] or 0:,} rows{reason}"
+        console.print(text, markup=False)
     promotion = outcome.promotion
     if promotion is None:
-        last = outcome.runs[-1]
-        console.print(f"\n[red]Not finished.[/] {outcome.to_json()['why']}", markup=True)
-        console.print(f"What the run printed: {last.log_file}")
+        console.print(f"\n[red]Not finished.[/] {escape(outcome.to_json()['why'])}")
+        console.print(f"What the run printed: {outcome.runs[-1].log_file}", markup=False)
+        if outcome.champion:
+            console.print(f"Still served: {outcome.champion['name']} {outcome.champion['version']}")
         return
     console.print(leaderboard_table(promotion.leaderboard))
-    console.print(f"{promotion.outcome.capitalize()}: {promotion.why}")
+    console.print(f"{promotion.outcome.capitalize()}: {promotion.why}", markup=False)
     console.print(f"Served: {promotion.candidate} {promotion.version}, {outcome.seconds:.0f} s.")
 
 
 def leaderboard_table(rows: Sequence[dict[str, Any]]) -> Table:
     """Return the leaderboard as a terminal table, the best first."""
-    table = Table(title="Forecast of the holdout from one origin, best first", title_justify="left")
-    columns = ("mae", "rmse", "mape", "r2", "wape", "rmsse", "bias", "one_step_mae", "fit_seconds")
-    table.add_column("model")
+    table = Table(
+        title="Holdout forecast from one origin, best first (MAE, RMSE, bias in units per day)",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    columns = tuple(COLUMNS)
+    table.add_column("model", no_wrap=True)
     for column in columns:
-        table.add_column(column.replace("_", " "), justify="right")
+        table.add_column(COLUMNS[column], justify="right", no_wrap=True)
     for row in sorted(rows, key=lambda row: float(row["mae"])):
         name = row["name"]
         style = "dim" if name in keys.REFERENCES else None
@@ -181,7 +207,11 @@ def _good_files_wait(runtime: Runtime, result: RunResult) -> bool:
 
 
 def _collect(
-    runtime: Runtime, runs: list[RunResult], given: Sequence[str], seconds: float
+    runtime: Runtime,
+    runs: list[RunResult],
+    given: Sequence[str],
+    champion: dict[str, Any] | None,
+    seconds: float,
 ) -> Outcome:
     run_ids = [run.run_id for run in runs]
     with psycopg.connect(runtime.database_url) as connection:
@@ -196,7 +226,19 @@ def _collect(
         int(run.metadata.get(keys.DEMAND_DATA, {}).get("rows_published", 0)) for run in runs
     )
     refused = any(file["state"] == "refused" for file in files)
-    return Outcome(files, published, seconds, runs, promotion, refused)
+    return Outcome(files, published, seconds, runs, promotion, champion, refused)
+
+
+def _champion(store: ObjectStore) -> dict[str, Any] | None:
+    held = read_serving(store)
+    if held is None:
+        return None
+    manifest, _ = read_manifest(store, held.pointer.version)
+    return {
+        "name": manifest.candidate,
+        "version": held.pointer.version,
+        "previous": held.pointer.previous,
+    }
 
 
 def _sha256(path: Path) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from scalecast_assets.contract.bundle import read_manifest
@@ -91,9 +92,9 @@ def settings_table() -> list[Facts]:
 
 def print_status(facts: Facts) -> None:
     """Print ``read_status`` for a person."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = _console()
     rows = facts["warehouse"]
-    console.print(f"Home       {facts['home']}\nStore      {facts['store']}")
+    console.print(f"Home       {facts['home']}\nStore      {facts['store']}", markup=False)
     if rows["rows"]:
         console.print(
             f"Warehouse  {rows['rows']:,} rows, {rows['stores']} stores, "
@@ -113,7 +114,10 @@ def print_status(facts: Facts) -> None:
     table = Table("file", "state", "rows", "reason", title="Latest files", title_justify="left")
     for file in facts["files"]:
         table.add_row(
-            file["key"], file["state"], f"{file['rows'] or 0:,}", (file["reason"] or "")[:100]
+            escape(file["key"]),
+            file["state"],
+            f"{file['rows'] or 0:,}",
+            escape((file["reason"] or "")[:100]),
         )
     if facts["files"]:
         console.print(table)
@@ -121,7 +125,7 @@ def print_status(facts: Facts) -> None:
 
 def print_models(facts: Facts) -> None:
     """Print ``read_models`` for a person."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = _console()
     if not facts["versions"]:
         console.print("No model yet: scalecast run")
         return
@@ -137,6 +141,13 @@ def print_models(facts: Facts) -> None:
             "served" if model["served"] else "",
         )
     console.print(table)
+
+
+def _console() -> Console:
+    """Wide enough for the tables: on a narrower terminal lines wrap instead of losing letters."""
+    console = Console(highlight=False, soft_wrap=True)
+    console.width = max(console.width, 110)
+    return console
 
 
 def _served(store: ObjectStore) -> Facts:

@@ -8,12 +8,14 @@ parent follows the run's events in the instance. What a run did to files and mod
 
 import argparse
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -57,7 +59,7 @@ def execute(
     logs.mkdir(parents=True, exist_ok=True)
     result = RunResult(run_id, logs / f"run-{run_id[:8]}.log")
     arguments = ["--job", job, "--run-id", run_id, "--ops", json.dumps(ops)]
-    with _child(arguments, result.log_file) as child:
+    with _reported_if_broken_off(instance, run_id), _child(arguments, result.log_file) as child:
         cursor: str | None = None
         while True:
             ended = child.poll() is not None
@@ -74,6 +76,18 @@ def execute(
 
 
 @contextmanager
+def _reported_if_broken_off(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
+    """A run that we end ourselves must not look as if it still ran: others would wait for it."""
+    try:
+        yield
+    except BaseException:
+        run = instance.get_run_by_id(run_id)
+        if run is not None and not run.is_finished:
+            instance.report_run_canceled(run, "The command that ran it was ended.")
+        raise
+
+
+@contextmanager
 def _child(arguments: Sequence[str], log_file: Path) -> Iterator[subprocess.Popen[bytes]]:
     with log_file.open("wb") as log:
         child = subprocess.Popen(
@@ -81,11 +95,13 @@ def _child(arguments: Sequence[str], log_file: Path) -> Iterator[subprocess.Pope
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
         try:
             yield child
         except BaseException:
-            child.terminate()
+            with suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGTERM)  # dbt, which it may have started, included
             raise
         finally:
             child.wait()

@@ -105,6 +105,13 @@ class Settings(BaseSettings):
         description="Port of the prediction API; unset: 8000, or the next free one.",
     )
 
+    @field_validator("home", mode="before")
+    @classmethod
+    def _named_folder(cls, value: object) -> object:
+        if value == "":
+            raise ValueError("expected a folder; unset it for the default")
+        return value
+
     @field_validator("columns", "fit_rows", "tune_rows", mode="before")
     @classmethod
     def _parse_pairs(cls, value: object) -> object:

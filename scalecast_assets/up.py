@@ -3,18 +3,21 @@
 How a process is started, watched and stopped is in ``services.py``.
 """
 
+import fcntl
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import psycopg
 
 from scalecast_assets import services
-from scalecast_assets.outcome import print_outcome, run_everything
+from scalecast_assets.outcome import in_words, run_everything
 from scalecast_assets.runtime import Runtime
 from scalecast_assets.sample import write_sample
 from scalecast_assets.services import Services
-from scalecast_assets.settings import Settings, variable
+from scalecast_assets.settings import Settings, SettingsError, variable
 
 Announce = Callable[[dict[str, Any], str], None]
 
@@ -27,13 +30,20 @@ def run_until_stopped(runtime: Runtime, *, with_sample: bool, announce: Announce
     With ``with_sample`` and an empty warehouse, the sample is loaded and everything materialized
     first.
     """
+    with _alone(runtime.settings.home) as note:
+        return _run_until_stopped(runtime, with_sample, announce, note)
+
+
+def _run_until_stopped(
+    runtime: Runtime, with_sample: bool, announce: Announce, note: Callable[[str], None]
+) -> int:
     settings = runtime.settings
     ui_port = services.free_port(settings.ui_port, services.UI_PORT, "ui_port")
     api_port = services.free_port(settings.api_port, services.API_PORT, "api_port")
     if with_sample and _is_empty(runtime):
         sample, _ = write_sample(settings.home / "sample")
         outcome = run_everything(runtime, [sample], replace=False, again=False)
-        print_outcome(outcome)
+        announce(outcome.to_json(), in_words(outcome))
         if outcome.exit_code:
             return outcome.exit_code
     ui = services.dagster_ui(ui_port)
@@ -48,6 +58,7 @@ def run_until_stopped(runtime: Runtime, *, with_sample: bool, announce: Announce
             "api": f"http://{services.HOST}:{api_port}",
             "home": str(settings.home),
         }
+        note(f"UI {facts['ui']}, API {facts['api']}")
         announce(facts, _welcome(facts, ui_port, api_port))
         problem = running.watch()
         if problem is None:
@@ -76,6 +87,28 @@ def serve_until_stopped(settings: Settings, announce: Announce) -> int:
         announce({"error": problem}, problem)
         return 1
     return 0
+
+
+@contextmanager
+def _alone(home: Path) -> Iterator[Callable[[str], None]]:
+    """Hold the home's lock, on which one may note where things answer; two daemons would clash."""
+    with (home / "up.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise SettingsError(
+                f"ScaleCast is up already in {home} ({lock.read() or 'it is starting'}). Use that "
+                f"one, stop it there, or set {variable('home')} to another folder"
+            ) from None
+        lock.truncate(0)
+
+        def note(text: str) -> None:
+            lock.truncate(0)
+            lock.write(text)
+            lock.flush()
+
+        yield note
 
 
 def _is_empty(runtime: Runtime) -> bool:

@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import os
 import shutil
+import signal
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -30,6 +31,10 @@ os.environ.update(
     DO_NOT_TRACK="1",
     GX_ANALYTICS_ENABLED="false",
 )
+
+# A shell's background job ignores Ctrl-C, and so would each process that tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TEMPLATE = "scalecast_template"
 

@@ -10,7 +10,16 @@
 {% macro changed_days(ranges, calendar, built) -%}
     select
         marked.store_id,
-        coalesce(max(day_before.date), marked.from_date) as from_date
+        coalesce(
+            (
+                select max(earlier.date)
+                from {{ calendar }} as earlier
+                where
+                    earlier.store_id = marked.store_id
+                    and earlier.date < marked.from_date
+            ),
+            marked.from_date
+        ) as from_date
     from (
         select
             marks.store_id,
@@ -31,35 +40,40 @@
                 from {{ calendar }}
                 group by store_id
             ) as latest
-            inner join {{ built }} as unsettled
-                on
-                    latest.store_id = unsettled.store_id
-                    and latest.date = unsettled.date
-            where not unsettled.is_final
+            where not (
+                select coalesce(bool_and(unsettled.is_final), true)
+                from {{ built }} as unsettled
+                where
+                    unsettled.store_id = latest.store_id
+                    and unsettled.date = latest.date
+            )
         ) as marks
         group by marks.store_id
     ) as marked
-    left join {{ calendar }} as day_before
-        on
-            marked.store_id = day_before.store_id
-            and marked.from_date > day_before.date
-    group by marked.store_id, marked.from_date
 {%- endmacro %}
 
 
 {#- The incremental strategy `replace_changed`: the changed days go, the new ones come, in dbt's one
-    transaction. Stores and series without rows any more go with their days. -#}
+    transaction. Stores and series without rows any more go with their days. Rows go store by store,
+    because Postgres then knows how few they are, and finds them by the index. -#}
 {% macro get_incremental_replace_changed_sql(arg_dict) -%}
     {%- set target = arg_dict['target_relation'] -%}
     {%- set columns = arg_dict['dest_columns'] | map(attribute='quoted') | join(', ') -%}
     {%- set calendar = target.incorporate(path={'identifier': 'demand_calendar'}) -%}
-    delete from {{ target }} as built
-    using (
-        {{ changed_days(source('warehouse', 'changed_ranges'), calendar, target) }}
-    ) as changed
-    where
-        built.store_id = changed.store_id
-        and built.date >= changed.from_date;
+    do $$
+    declare
+        changed record;
+    begin
+        for changed in
+            {{ changed_days(source('warehouse', 'changed_ranges'), calendar, target) }}
+        loop
+            delete from {{ target }} as built
+            where
+                built.store_id = changed.store_id
+                and built.date >= changed.from_date;
+        end loop;
+    end
+    $$;
 
     insert into {{ target }} ({{ columns }})
     select {{ columns }} from {{ arg_dict['temp_relation'] }}

@@ -63,7 +63,7 @@ def build_comparison_asset() -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[None]:
         training_set = open_training_set(store.store(), warehouse, pipeline)
         compared = hold_comparison(
-            training_set, store.store(), pipeline, run_id=context.run_id, log=context.log.info
+            training_set, store.store(), pipeline, run_id=context.run.run_id, log=context.log.info
         )
         verdict = read_verdict(store.store(), warehouse, pipeline)
         importances = artefact.load(store.store(), verdict["judged"]).importances

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +24,13 @@ from dagster_dbt import (
 
 from scalecast_assets import keys
 from scalecast_assets.checks.guard import require_gates
+from scalecast_assets.resources.changed_ranges import (
+    Backlog,
+    clear_backlog,
+    describe_build,
+    read_backlog,
+    table_identity,
+)
 from scalecast_assets.resources.warehouse import WarehouseResource
 
 OWNERS: Final = ["team:demand-forecasting"]
@@ -83,25 +91,20 @@ def build_dbt_assets(
         warehouse: WarehouseResource,
     ) -> Iterator[Any]:
         require_gates(context, *gates)
-        ranges = waiting_ranges(warehouse)
-        target = manifest.parent.parent / f"run-{context.run_id}"
-        target.mkdir(parents=True, exist_ok=True)
-        _copy_partial_parse(manifest.parent, target)
-        try:
-            yield from (
-                dbt.cli(
-                    dbt_arguments(full_refresh=config.full_refresh),
-                    context=context,
-                    target_path=target,
-                )
-                .stream()
-                .fetch_row_counts()
-            )
-        finally:
-            shutil.rmtree(target, ignore_errors=True)
-        if _is_whole(context):
-            clear_ranges(warehouse, ranges)
-            context.log.info(f"caught up with {len(ranges)} changed ranges")
+        with warehouse.connect() as connection:
+            backlog = read_backlog(connection)
+            before = {table: table_identity(connection, table) for table in INCREMENTAL}
+        arguments = dbt_arguments(full_refresh=config.full_refresh)
+        done: set[str | None] = set()
+        with _target_folder(manifest, context.run.run_id) as target:
+            for event in dbt.cli(arguments, context=context, target_path=target).stream():
+                done.add(_what_is_done(event))
+                yield _with_evidence(event, warehouse, backlog, before)
+        # Of the whole definition: the context's holds only what was selected.
+        if done >= INCREMENTAL | {key.name for key in dbt_features.check_keys}:
+            with warehouse.connect() as connection:
+                clear_backlog(connection, backlog)
+            context.log.info(f"caught up with {len(backlog.range_ids)} changed ranges")
 
     return dbt_features
 
@@ -120,21 +123,6 @@ def dbt_arguments(*, full_refresh: bool) -> list[str]:
     """Return what dbt is asked: models and data tests; its unit tests are for ``make test``."""
     build = ["build", "--exclude-resource-type", "unit_test"]
     return [*build, "--full-refresh"] if full_refresh else build
-
-
-def waiting_ranges(warehouse: WarehouseResource) -> list[int]:
-    """Return the ids of the changed ranges that features have not caught up with."""
-    with warehouse.connect() as connection:
-        found = connection.execute("select range_id from warehouse.changed_ranges order by 1")
-        return [range_id for (range_id,) in found]
-
-
-def clear_ranges(warehouse: WarehouseResource, range_ids: Sequence[int]) -> None:
-    """Delete these changed ranges and no other: some may have been published meanwhile."""
-    with warehouse.connect() as connection:
-        connection.execute(
-            "delete from warehouse.changed_ranges where range_id = any(%s)", (list(range_ids),)
-        )
 
 
 def ensure_manifest(project_dir: Path, home: Path) -> Path:
@@ -180,15 +168,35 @@ def _youngest(project_dir: Path) -> float:
     )
 
 
-def _copy_partial_parse(source: Path, target: Path) -> None:
-    cache = source / "partial_parse.msgpack"
-    if cache.exists():
-        shutil.copyfile(cache, target / cache.name)
+@contextmanager
+def _target_folder(manifest: Path, run_id: str) -> Iterator[Path]:
+    """A folder for what one dbt call writes, removed after it, whatever happens."""
+    target = manifest.parent.parent / f"run-{run_id}"
+    target.mkdir(parents=True, exist_ok=True)
+    parsed = manifest.parent / "partial_parse.msgpack"
+    if parsed.exists():
+        shutil.copyfile(parsed, target / parsed.name)
+    try:
+        yield target
+    finally:
+        shutil.rmtree(target, ignore_errors=True)
 
 
-def _is_whole(context: dg.AssetExecutionContext) -> bool:
-    """True if this run built both tables and ran all of their tests."""
-    definition = context.assets_def
-    return {
-        key.path[-1] for key in context.selected_asset_keys
-    } >= INCREMENTAL and context.selected_asset_check_keys >= set(definition.check_keys)
+def _with_evidence(
+    event: Any, warehouse: WarehouseResource, backlog: Backlog, before: Mapping[str, int | None]
+) -> Any:
+    """A table's materialization says what was rebuilt; other events pass as they are."""
+    table = event.output_name if isinstance(event, dg.Output) else None
+    if table not in INCREMENTAL:
+        return event
+    with warehouse.connect() as connection:
+        anew = table_identity(connection, table) != before[table]
+        evidence = describe_build(connection, table, backlog, from_the_start=anew)
+    return event.with_metadata({**event.metadata, **evidence})
+
+
+def _what_is_done(event: Any) -> str | None:
+    """Name the model that was built or the check that passed, as a part of having caught up."""
+    if isinstance(event, dg.AssetCheckResult):
+        return event.check_name if event.passed else None
+    return event.output_name if isinstance(event, dg.Output) else None

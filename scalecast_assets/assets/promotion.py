@@ -5,11 +5,11 @@ pointers swapped is in ``scalecast_assets/promotion``.
 """
 
 import datetime as dt
+import importlib
 import json
 import pickle
 import subprocess
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version as installed_version
 from typing import Any, Final
 
 import dagster as dg
@@ -47,7 +47,9 @@ from scalecast_assets.resources.pipeline import PipelineResource
 from scalecast_assets.resources.warehouse import WarehouseResource
 from scalecast_assets.settings import PROJECT_ROOT
 
-LIBRARIES: Final = ("numpy", "scikit-learn", "xgboost", "torch", "onnx", "onnxruntime", "dagster")
+LIBRARIES: Final = ("numpy", "sklearn", "xgboost", "torch", "onnx", "onnxruntime", "dagster")
+"""By the name they are imported under: xgboost comes in distributions of several names."""
+
 TRIES: Final = 3
 """How often a decision is taken anew because somebody else moved the pointer meanwhile."""
 
@@ -110,19 +112,23 @@ def _carry_out(
             if verdict["outcome"] != "promoted":
                 served = held.pointer if held else None
                 return _ended(
-                    context.run_id,
+                    context.run.run_id,
                     verdict,
                     served.version if served else None,
                     served.previous if served else None,
                 )
-            manifest = _publish(store, verdict, training_set, context.run_id)
+            manifest = _publish(store, verdict, training_set, context.run.run_id)
             try:
                 done = promote(store, manifest.version, held)
-                return _ended(context.run_id, verdict, done.pointer.version, done.pointer.previous)
+                return _ended(
+                    context.run.run_id, verdict, done.pointer.version, done.pointer.previous
+                )
             except ConcurrentPromotion as error:
                 context.log.warning(str(error))
         context.log.info("the champion changed since the comparison: comparing again")
-        hold_comparison(training_set, store, pipeline, run_id=context.run_id, log=context.log.info)
+        hold_comparison(
+            training_set, store, pipeline, run_id=context.run.run_id, log=context.log.info
+        )
         _require_passed(store, warehouse, pipeline, training_set)
     raise dg.Failure(
         f"The champion changed {TRIES} times while it was being compared with. Nothing was "
@@ -168,7 +174,7 @@ def _publish(
         "horizon_days": judged.horizon_days,
         "params": judged.params,
         "leaderboard": verdict["leaderboard"],
-        "libraries": {name: installed_version(name) for name in LIBRARIES},
+        "libraries": {name: importlib.import_module(name).__version__ for name in LIBRARIES},
         "git_commit": _git_commit(),
         "run_id": run_id,
     }

@@ -102,7 +102,7 @@ def _training_set_asset(feature_gates: Sequence[dg.AssetCheckKey]) -> dg.AssetsD
         pipeline: PipelineResource,
     ) -> dg.MaterializeResult[None]:
         require_gates(context, *feature_gates)
-        summary = _take_snapshot(context.run_id, warehouse, store.store(), pipeline)
+        summary = _take_snapshot(context.run.run_id, warehouse, store.store(), pipeline)
         return dg.MaterializeResult(
             data_version=dg.DataVersion(summary.sha256),
             metadata={

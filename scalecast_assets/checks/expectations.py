@@ -62,31 +62,37 @@ class Verdict:
     seconds: dict[str, float] = field(default_factory=dict)
 
 
-def judge(
-    conn: Connection, store: ObjectStore, sqlalchemy_url: str, *, dry_run: bool = False
-) -> Verdict:
+def judge(conn: Connection, store: ObjectStore, sqlalchemy_url: str) -> Verdict:
     """Judge every landed file, write the verdict to the ledger and quarantine what is refused.
 
-    With ``dry_run`` only judge. Without a file everything passes and nothing is written.
+    Without a file everything passes and nothing is written.
     """
     ensure_schema(conn)
     with locked(conn, VERDICT_LOCK):
-        conn.execute("set work_mem = '256MB'")
-        conn.execute("set enable_mergejoin = off")
         waiting = files_in_state(conn, "landed", "validated")
-        files = [f for f in waiting if f.replace_run is None or f.replace_size is not None]
-        verdict = Verdict(files, [Judgement(rule) for rule in RULES])
-        if not files:
-            return verdict
-        _put_on_trial(conn, files)
-        started = time.perf_counter()
-        broken = _broken_rules(sqlalchemy_url, [f.file_seq for f in files], verdict.seconds)
-        verdict.seconds["great_expectations"] = time.perf_counter() - started
-        for judgement in verdict.judgements:
-            if judgement.rule.name in broken:
-                _look_closer(conn, judgement, files)
-        if not dry_run:
-            _write(conn, store, verdict)
+        verdict = judge_files(
+            conn,
+            sqlalchemy_url,
+            [f for f in waiting if f.replace_run is None or f.replace_size is not None],
+        )
+        _write(conn, store, verdict)
+    return verdict
+
+
+def judge_files(conn: Connection, sqlalchemy_url: str, files: Sequence[LedgerFile]) -> Verdict:
+    """Judge these landed files and write nothing; the caller holds the lock of the verdict."""
+    verdict = Verdict(list(files), [Judgement(rule) for rule in RULES])
+    if not files:
+        return verdict
+    conn.execute("set work_mem = '256MB'")
+    conn.execute("set enable_mergejoin = off")
+    _put_on_trial(conn, files)
+    started = time.perf_counter()
+    broken = _broken_rules(sqlalchemy_url, [f.file_seq for f in files], verdict.seconds)
+    verdict.seconds["great_expectations"] = time.perf_counter() - started
+    for judgement in verdict.judgements:
+        if judgement.rule.name in broken:
+            _look_closer(conn, judgement, files)
     return verdict
 
 
@@ -117,13 +123,20 @@ def _write(conn: Connection, store: ObjectStore, verdict: Verdict) -> None:
     blocking = [j for j in verdict.judgements if j.rule.blocking and not j.passed]
     refused: dict[int, str] = {}
     for file in verdict.files:
-        counts = {
-            j.rule.name: j.counts[file.file_seq] for j in blocking if file.file_seq in j.counts
-        }
-        if counts:
-            refused[file.file_seq] = "; ".join(f"{rule}: {n:,}" for rule, n in counts.items())
+        broken = [judgement for judgement in blocking if file.file_seq in judgement.counts]
+        if broken:
+            refused[file.file_seq] = "; ".join(_in_words(judgement, file) for judgement in broken)
             verdict.reports[file.key] = quarantine(conn, store, file)
     decide(conn, verdict.files, refused)
+
+
+def _in_words(judgement: Judgement, file: LedgerFile) -> str:
+    count = judgement.counts[file.file_seq]
+    words = f"{judgement.rule.name}: {count:,} line{'s' if count > 1 else ''}"
+    first = next((line for line in judgement.sample if line.file == file.key), None)
+    if first is None:
+        return words
+    return f"{words}, first line {first.line}, {first.column} {first.value!r}: {first.reason}"
 
 
 def _broken_rules(url: str, file_seqs: Sequence[int], seconds: dict[str, float]) -> set[str]:

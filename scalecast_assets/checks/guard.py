@@ -6,8 +6,12 @@ and dbt. This is the one place that touches Dagster's check records.
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 import dagster as dg
+
+LOOK_BACK: Final = 100
+"""Evaluations of a gate to look through for one that ended; runs that broke off leave none."""
 
 
 def require_gates(context: dg.AssetExecutionContext, *keys: dg.AssetCheckKey) -> None:
@@ -30,11 +34,11 @@ def require_gates(context: dg.AssetExecutionContext, *keys: dg.AssetCheckKey) ->
 
 
 def _problem(instance: dg.DagsterInstance, key: dg.AssetCheckKey) -> str | None:
-    records = instance.event_log_storage.get_latest_asset_check_execution_by_key([key])
-    record = records.get(key)
-    if record is None or record.evaluation is None or record.status.value == "PLANNED":
+    history = instance.event_log_storage.get_asset_check_execution_history(key, limit=LOOK_BACK)
+    record = next((found for found in history if found.status.value != "PLANNED"), None)
+    if record is None or record.evaluation is None:
         return "has not been evaluated"
-    if record.status.value != "SUCCEEDED":
+    if not record.evaluation.passed:
         return "has not passed"
     target = record.evaluation.target_materialization_data
     latest = instance.get_latest_materialization_event(key.asset_key)

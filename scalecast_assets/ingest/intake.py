@@ -243,9 +243,9 @@ def _land_again(conn: Connection, store: ObjectStore, intake: Intake, file: Ledg
 def _forget_decided(conn: Connection) -> None:
     """Drop the landed rows of files that are published or refused: the archive has the bytes."""
     partitions = conn.execute(
-        "select substring(c.relname from '^demand_rows_([0-9]+)$')::bigint"
+        "select substring(c.relname from '^demand_rows_(-?[0-9]+)$')::bigint"
         " from pg_class c join pg_namespace n on n.oid = c.relnamespace"
-        " where n.nspname = 'landing' and c.relname ~ '^demand_rows_[0-9]+$' and c.relkind = 'r'"
+        " where n.nspname = 'landing' and c.relname ~ '^demand_rows_-?[0-9]+$' and c.relkind = 'r'"
     ).fetchall()
     undecided = {file.file_seq for file in files_in_state(conn, "landed", "validated")}
     for (file_seq,) in partitions:

@@ -57,6 +57,13 @@ def spool(store: ObjectStore, key: str, directory: Path) -> SpooledFile:
     return SpooledFile(Path(target.name), Path(key).name, digest.hexdigest(), size)
 
 
+def describe(path: Path) -> SpooledFile:
+    """Hash a file that is on local disk already."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return SpooledFile(path, path.name, digest, path.stat().st_size)
+
+
 def archive(store: ObjectStore, file: SpooledFile) -> str:
     """Keep the bytes for ever under their hash; returns the key."""
     key = archive_key(file.sha256)
@@ -108,6 +115,15 @@ class Landing:
 
     def land(self, file: SpooledFile, key: str, file_seq: int, known: LedgerFile | None) -> Landed:
         """Write the file's rows, rejected lines and ledger row in one transaction."""
+        with self.conn.transaction():
+            if known:
+                drop_landed(self.conn, known.file_seq)
+            landed = self.land_rows(file, file_seq)
+            self._write_ledger(file, key, landed)
+        return landed
+
+    def land_rows(self, file: SpooledFile, file_seq: int) -> Landed:
+        """Write the file's rows and rejected lines alone, in one transaction."""
         raw = RawFile(file.path, file.name, self.renames)
         with (
             self.conn.transaction(),
@@ -115,14 +131,10 @@ class Landing:
                 _REJECTED_IN_MEMORY, mode="w+", encoding="utf-8", newline=""
             ) as faults,
         ):
-            if known:
-                drop_landed(self.conn, known.file_seq)
             drop_landed(self.conn, file_seq)
             rows, rejected = self._copy_rows(raw, file_seq, faults)
             self._copy_faults(faults)
-            landed = Landed(file_seq, rows, rejected, raw.warnings)
-            self._write_ledger(file, key, landed)
-        return landed
+        return Landed(file_seq, rows, rejected, raw.warnings)
 
     def _copy_rows(self, raw: RawFile, file_seq: int, faults: IO[str]) -> tuple[int, int]:
         """COPY with FREEZE into a table of this transaction, which then becomes the partition."""

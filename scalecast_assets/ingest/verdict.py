@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from psycopg import sql
 
@@ -70,6 +70,15 @@ def report_key(file: LedgerFile) -> str:
 def quarantine(conn: Connection, store: ObjectStore, file: LedgerFile) -> str:
     """Copy the refused file aside, with a report that names every bad line; returns its key."""
     store.copy(archive_key(file.sha256), quarantine_key(quarantine_folder(file), _name(file)))
+    with tempfile.NamedTemporaryFile(prefix="report-") as report:
+        write_report(conn, file, report)
+        report.flush()
+        store.upload(report.name, report_key(file))
+    return report_key(file)
+
+
+def write_report(conn: Connection, file: LedgerFile, report: IO[bytes]) -> None:
+    """Write a CSV of every line of the landed file that breaks a blocking rule."""
     bad = sql.SQL(" union all ").join(
         sql.SQL("({})").format(bad_lines(rule, [file.file_seq])) for rule in RULES if rule.blocking
     )
@@ -79,14 +88,10 @@ def quarantine(conn: Connection, store: ObjectStore, file: LedgerFile) -> str:
     ).format(bad)
     header = io.StringIO()
     csv.writer(header, lineterminator="\n").writerow(REPORT_COLUMNS)
-    with tempfile.NamedTemporaryFile(prefix="report-") as report:
-        report.write(header.getvalue().encode())
-        with conn.cursor().copy(statement) as copy:
-            for piece in copy:
-                report.write(piece)
-        report.flush()
-        store.upload(report.name, report_key(file))
-    return report_key(file)
+    report.write(header.getvalue().encode())
+    with conn.cursor().copy(statement) as copy:
+        for piece in copy:
+            report.write(piece)
 
 
 def _name(file: LedgerFile) -> str:

@@ -1,7 +1,7 @@
 """The Postgres that ScaleCast brings along: started, shared between processes and stopped here.
 
-One cluster per home, on a loopback port of its own, with a password and two databases,
-``scalecast`` (the warehouse) and ``dagster`` (Dagster's storage). Any number of processes may use
+One cluster per home, on a loopback port of its own, with a password and the database
+``scalecast`` (the warehouse, and Dagster's storage in a schema). Any number of processes may use
 it at once; the first starts it, the last stops it, and a killed one is forgotten because its file
 lock dies with it. The cluster itself is in ``postgres_cluster.py``; which account runs it, and
 where root puts the files, is in ``postgres_account.py``. Whoever sets ``SCALECAST_DATABASE_URL``
@@ -25,7 +25,6 @@ from scalecast_assets.resources.postgres_account import (
     forget_vanished_homes,
 )
 from scalecast_assets.resources.postgres_cluster import (
-    DAGSTER_DATABASE,
     HOST,
     USER,
     WAREHOUSE_DATABASE,
@@ -134,16 +133,14 @@ class EmbeddedPostgres:
         self._cluster = cluster
         cluster.check_owner()
         known = _read_server(self._folder)
-        if cluster.postmaster() is not None and known is not None:
-            cluster.wait_until_itanswers(known)
+        if cluster.postmaster() is not None and known is not None and cluster.wait_for(known):
             return known
         self._refuse_another_machine()
         server = PostgresServer(HOST, known.port if known else 0, USER, self._password(cluster))
         cluster.stop()
         cluster.create(server.password)
         server = cluster.start(server)
-        for database in (WAREHOUSE_DATABASE, DAGSTER_DATABASE):
-            create_database(server, database)
+        create_database(server, WAREHOUSE_DATABASE)
         facts = {"host": server.host, "port": server.port, "machine": socket.gethostname()}
         self._keep("server.json", json.dumps(facts))
         return server

@@ -140,7 +140,8 @@ def _series_of(rows: pa.Table, series: pa.Table) -> NDArray[np.int32]:
     }
     pairs = zip(store.take(starts).to_pylist(), product.take(starts).to_pylist(), strict=True)
     numbers = np.array([known[pair] for pair in pairs], dtype=np.int32)
-    return numbers[np.cumsum(changes) - 1]
+    series_of: NDArray[np.int32] = numbers[np.cumsum(changes) - 1]
+    return series_of
 
 
 def _differs(ids: Any) -> NDArray[np.bool_]:

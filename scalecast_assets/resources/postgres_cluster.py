@@ -28,7 +28,6 @@ from scalecast_assets.resources.postgres_account import (
 )
 
 WAREHOUSE_DATABASE: Final = "scalecast"
-DAGSTER_DATABASE: Final = "dagster"
 USER: Final = "scalecast"
 HOST: Final = "127.0.0.1"
 
@@ -40,7 +39,7 @@ _LOG_BYTES_KEPT: Final = 10_000_000
 
 # For bulk loads beside model training on two cores and 8 GB. Commits stay synchronous: the ledger
 # promises that what it calls published is on disk. No Unix socket: its path may not exceed 107
-# bytes, homes may, and on loopback a COPY is as fast.
+# bytes, and homes may be longer.
 SETTINGS: Final = {
     "listen_addresses": HOST,
     "unix_socket_directories": "",
@@ -83,10 +82,6 @@ class PostgresServer:
     @property
     def warehouse_url(self) -> str:
         return self.url(WAREHOUSE_DATABASE)
-
-    @property
-    def dagster_url(self) -> str:
-        return self.url(DAGSTER_DATABASE)
 
 
 class Cluster:
@@ -185,7 +180,10 @@ class Cluster:
                 *("-D", self.data.name, "-l", self.log.name),
             )
             if done.returncode == 0:
-                self.wait_until_itanswers(server)
+                if not self.wait_for(server):
+                    raise EmbeddedPostgresError(
+                        f"Postgres in {self.data} started and ended at once. Its log is {self.log}."
+                    )
                 return server
             said = self._log_since(begin) or done.stdout
             # Another process took the port, or the children of a killed server still linger.
@@ -232,15 +230,19 @@ class Cluster:
             if psutil.pid_exists(int(pid_file.read_text().splitlines()[0])):
                 pid_file.unlink()
 
-    def wait_until_itanswers(self, server: PostgresServer) -> None:
+    def wait_for(self, server: PostgresServer) -> bool:
+        """Wait until the server answers; false when it has ended, killed perhaps, meanwhile."""
         deadline = time.monotonic() + _START_SECONDS
         while (reason := answers(server)) is not None:
-            if self.postmaster() is None or "password" in reason or time.monotonic() > deadline:
+            if self.postmaster() is None:
+                return False
+            if "password" in reason or time.monotonic() > deadline:
                 raise EmbeddedPostgresError(
                     f"Postgres in {self.data} does not answer on port {server.port}: {reason} "
                     f"Its log is {self.log}."
                 )
             time.sleep(0.1)
+        return True
 
     def _configure(self, port: int) -> None:
         settings = self._settings | {"port": str(port)}

@@ -5,15 +5,10 @@ its rows, as ``serving_state`` builds it, and asked for the same days. What each
 is tested where it lives; here only that they agree, to |a - b| <= 1e-6 * max(1, |b|).
 """
 
-import os
 import random
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import LiteralString
-from urllib.parse import urlsplit
 
 import numpy as np
 import psycopg
@@ -28,9 +23,9 @@ from scalecast_assets.contract.panel_rows import PanelRows, build_panel
 from scalecast_assets.contract.state import panel_from_bytes, panel_to_bytes
 from scalecast_assets.resources.embedded_postgres import PostgresServer
 from scalecast_assets.resources.postgres_cluster import create_database
+from tests.dbt.warehouse_histories import Dbt
 from tests.unit.naive_features import History, Sale, final_rows, random_history
 
-DBT_PROJECT = Path(__file__).parents[2] / "dbt_project"
 N_HISTORIES = 30
 CALENDARS: tuple[Calendar, ...] = ("store", "observed")
 TOLERANCE = 1e-6
@@ -115,28 +110,6 @@ def publish(connection: psycopg.Connection, history: History) -> Encoders:
     return Encoders(codes["store"], codes["product"])
 
 
-def run_dbt(url: str, calendar: Calendar, folder: Path) -> None:
-    parts = urlsplit(url)
-    places = ("--project-dir", DBT_PROJECT, "--profiles-dir", DBT_PROJECT)
-    outputs = ("--target-path", folder / "target", "--log-path", folder / "logs")
-    done = subprocess.run(
-        [sys.executable, "-m", "dbt.cli.main", "run", *map(str, places + outputs)],
-        env=os.environ
-        | {
-            "SCALECAST_CALENDAR": calendar,
-            "SCALECAST_PG_HOST": str(parts.hostname),
-            "SCALECAST_PG_PORT": str(parts.port),
-            "SCALECAST_PG_USER": str(parts.username),
-            "SCALECAST_PG_PASSWORD": str(parts.password),
-            "SCALECAST_PG_DATABASE": parts.path.lstrip("/"),
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
 def read_back(
     connection: psycopg.Connection, history: History, calendar: Calendar, encoders: Encoders
 ) -> Computed:
@@ -176,7 +149,8 @@ def computed(
     history = many_histories()
     with psycopg.connect(url) as connection:
         encoders = publish(connection, history)
-        run_dbt(url, calendar, tmp_path_factory.mktemp("dbt"))
+        folder = tmp_path_factory.mktemp("dbt")
+        Dbt(url, folder, {"SCALECAST_CALENDAR": calendar})("run")
         yield read_back(connection, history, calendar, encoders)
 
 

@@ -19,7 +19,8 @@ changed_ranges as (
 
 {% if is_incremental() %}
 
-built as (
+-- `not materialized`: single days of it are looked up by its index
+built as not materialized (
 
     select * from {{ this }}
 
@@ -62,13 +63,16 @@ open_days as (
 
     select
         demand.store_id,
-        demand.date
+        demand.date,
+        count(*) as demand_rows
     from demand
     {% if is_incremental() %}
     inner join scope
         on
             demand.store_id = scope.store_id
             and demand.date >= scope.load_from
+    -- so that few rows reach the join
+    where demand.date >= (select min(earliest.load_from) from scope as earliest)
     {% endif %}
     group by demand.store_id, demand.date
 
@@ -79,6 +83,7 @@ numbered as (
     select
         store_id,
         date,
+        demand_rows,
         {{ epoch_day('date') }} as day,
         max(date) over (partition by store_id) as latest_date,
         row_number() over (partition by store_id order by date) as open_day
@@ -117,6 +122,7 @@ final as (
         counted.date,
         store_codes.code as store_id_encoded,
         counted.day,
+        counted.demand_rows,
         {% if calendar_mode() == 'store' %}
         (
             counted.date < counted.latest_date

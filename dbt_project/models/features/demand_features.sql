@@ -2,6 +2,9 @@
 
 {%- set observed = calendar_mode() == 'observed' -%}
 
+-- In steps: which rows of demand are read (all, or those that changed days can see) -> codes and
+-- the store's calendar beside them -> days without a row put between -> windows -> the features.
+
 -- `not materialized`: Postgres knows the size of a table, not that of a CTE it has set aside
 with demand as not materialized (
 
@@ -30,7 +33,7 @@ changed_ranges as (
 
 {% if is_incremental() %}
 
-built as (
+built as not materialized (
 
     select
         store_id,
@@ -40,6 +43,7 @@ built as (
 
 ),
 
+-- per store the first day to be made again
 changed as (
 
     {{ changed_days('changed_ranges', 'demand_calendar', 'built') }}
@@ -61,6 +65,7 @@ furthest_steps as (
 
 ),
 
+-- per store how far back the changed days see: 56 days, or that far; `observed` counts rows: all
 scope as (
 
     select
@@ -89,9 +94,12 @@ recent_demand as (
         on
             demand.store_id = scope.store_id
             and demand.date >= scope.load_from
+    -- so that few rows reach the join
+    where demand.date >= (select min(earliest.load_from) from scope as earliest)
 
 ),
 
+-- only series with a recent row: others have no row on a changed day
 recent_series as (
 
     select
@@ -103,24 +111,26 @@ recent_series as (
 
 ),
 
+-- looked up by the key of demand: as many index probes as there are series
 first_days as (
 
     select
-        recent_series.store_id,
-        recent_series.product_id,
-        recent_series.load_from,
+        recent_series.*,
         (
-            select min(demand.date)
+            select demand.date
             from demand
             where
                 demand.store_id = recent_series.store_id
                 and demand.product_id = recent_series.product_id
+            order by demand.date
+            limit 1
         ) as date
     from recent_series
 
 ),
 
--- a series' first row is always loaded: history is counted from it
+-- A series' first row is always there: history is counted from it, and so are the days without row
+-- that lags may reach. Of an earlier row nothing but its day is ever seen in a changed one.
 loaded as (
 
     select
@@ -134,20 +144,15 @@ loaded as (
     from recent_demand
     union all
     select
-        demand.store_id,
-        demand.product_id,
-        demand.date,
-        demand.quantity_sold,
-        demand.price,
-        demand.promotion,
-        first_days.load_from
+        store_id,
+        product_id,
+        date,
+        0 as quantity_sold,
+        null as price,
+        false as promotion,
+        load_from
     from first_days
-    inner join demand
-        on
-            first_days.store_id = demand.store_id
-            and first_days.product_id = demand.product_id
-            and first_days.date = demand.date
-    where first_days.date < first_days.load_from
+    where date < load_from
 
 ),
 
@@ -189,6 +194,7 @@ coded as (
 
 ),
 
+-- what is between a row and the next of its series is told from both
 rows_as_they_came as (
 
     select

@@ -1,20 +1,9 @@
-with demand as (
-
-    select * from {{ source('warehouse', 'demand_data') }}
-
-),
-
-final as (
-
-    select
-        store_id,
-        product_id,
-        date,
-        quantity_sold,
-        price,
-        promotion
-    from demand
-
-)
-
-select * from final
+-- No CTEs: Postgres would not look through a view with any, nor use the order of the key within
+select
+    store_id,
+    product_id,
+    date,
+    quantity_sold,
+    price,
+    promotion
+from {{ source('warehouse', 'demand_data') }}

@@ -1,0 +1,94 @@
+"""``scalecast validate``: the breaker over one file, with nothing kept.
+
+What the rules are is in ``ingest/rules.py`` and ``checks/expectations.py``; here they are asked,
+and the answer is put into words.
+"""
+
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+from rich.markup import escape
+
+from scalecast_assets.checks.expectations import Judgement, Verdict, judge_files
+from scalecast_assets.ingest.schema import VERDICT_LOCK, locked
+from scalecast_assets.ingest.trial import Trial, on_trial
+from scalecast_assets.ingest.verdict import write_report
+from scalecast_assets.resources.warehouse import WarehouseResource
+from scalecast_assets.runtime import Runtime
+
+Facts = dict[str, Any]
+
+SHOWN: Final = 5
+"""Bad lines of a rule that are printed; the report has all."""
+
+
+def validate(runtime: Runtime, path: Path, report: Path | None) -> Facts:
+    """Judge one file as a run would, against the warehouse as it stands.
+
+    ``report``, if named, becomes a CSV of every line that breaks a blocking rule.
+    """
+    warehouse = WarehouseResource(url=runtime.database_url)
+    renames = {theirs: ours for ours, theirs in runtime.settings.columns.items()}
+    with warehouse.connect() as conn, on_trial(conn, path, renames) as trial:
+        with locked(conn, VERDICT_LOCK):
+            verdict = judge_files(conn, warehouse.sqlalchemy_url, [trial.file])
+        if report is not None:
+            with report.open("wb") as opened:
+                write_report(conn, trial.file, opened)
+        return _facts(trial, verdict, report)
+
+
+def _facts(trial: Trial, verdict: Verdict, report: Path | None) -> Facts:
+    rules = [_rule(judgement) for judgement in verdict.judgements]
+    known = trial.known
+    return {
+        "file": trial.file.key,
+        "sha256": trial.file.sha256,
+        "rows": trial.file.rows,
+        "accepted": all(rule["passed"] for rule in rules if rule["blocking"]),
+        "warnings": list(trial.warnings),
+        "known_as": {"key": known.key, "state": known.state} if known else None,
+        "rules": rules,
+        "report": str(report) if report else None,
+    }
+
+
+def _rule(judgement: Judgement) -> Facts:
+    return {
+        "name": judgement.rule.name,
+        "description": judgement.rule.description,
+        "blocking": judgement.rule.blocking,
+        "passed": judgement.passed,
+        "unexpected": sum(judgement.counts.values()),
+        "first_bad_lines": [
+            {"line": bad.line, "column": bad.column, "value": bad.value, "reason": bad.reason}
+            for bad in judgement.sample
+        ],
+    }
+
+
+def print_validation(facts: Facts) -> None:
+    """Print ``validate`` for a person: the rules, the first lines that break each, the verdict."""
+    console = Console(highlight=False, soft_wrap=True)
+    for rule in facts["rules"]:
+        console.print(f"  {_mark(rule)} {rule['name']:<30} [dim]{escape(rule['description'])}[/]")
+        for bad in rule["first_bad_lines"][:SHOWN]:
+            where = f"line {bad['line']:,}" + (f", {bad['column']}" if bad["column"] else "")
+            console.print(f"      {where}: {bad['value']!r}: {bad['reason']}", markup=False)
+        if (more := rule["unexpected"] - len(rule["first_bad_lines"][:SHOWN])) > 0:
+            console.print(f"      and {more:,} more")
+    for warning in facts["warnings"]:
+        console.print(f"  [yellow]![/] {escape(warning)}")
+    if known := facts["known_as"]:
+        console.print(f"  These bytes are known: {known['key']}, {known['state']}.", markup=False)
+    verdict = "would be accepted" if facts["accepted"] else "would be refused as a whole"
+    console.print(f"{facts['file']}: {facts['rows']:,} rows, {verdict}.", markup=False)
+    if facts["report"] and not facts["accepted"]:
+        console.print(f"Every bad line: {facts['report']}", markup=False)
+
+
+def _mark(rule: Facts) -> str:
+    if rule["passed"]:
+        return "[green]✓[/]"
+    return "[red]✗[/]" if rule["blocking"] else "[yellow]![/]"

@@ -1,0 +1,59 @@
+"""What whole-graph tests share: homes to run the command in, and a world that was run once."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from scalecast_assets.contract.store import DirectoryStore
+from scalecast_assets.resources.embedded_postgres import PostgresServer
+from scalecast_assets.resources.postgres_cluster import create_database
+from tests.graph.command import Shell
+from tests.graph.small_retailer import LEARNABLE_DAYS, SMALL_BUDGETS, write_sales
+from tests.graph.world import World, copy_of, drop_database
+
+
+@pytest.fixture(scope="module")
+def shell() -> Iterator[Shell]:
+    """A folder to work in and an empty home, with a space in its path."""
+    folder = Path(tempfile.mkdtemp(prefix="scalecast graph "))
+    folder.chmod(0o755)
+    budgets = {"SCALECAST_FIT_ROWS": SMALL_BUDGETS, "SCALECAST_TUNE_ROWS": SMALL_BUDGETS}
+    yield Shell(folder / "home", folder, budgets)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def materialized_all(
+    postgres_server: PostgresServer,
+    template_database: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[World, dg.ExecuteInProcessResult]]:
+    """A world in which "Materialize all" was run on a waiting file, and that run's result."""
+    name = "world_finished"
+    create_database(postgres_server, name, template=template_database)
+    home = tmp_path_factory.mktemp("finished world")
+    raw = write_sales(tmp_path_factory.mktemp("raw") / "first.csv", range(LEARNABLE_DAYS))
+    DirectoryStore(home / "store").upload(raw, "raw/first.csv")
+    with dg.DagsterInstance.ephemeral() as instance:
+        world = World(home, name, postgres_server.url(name), instance)
+        yield world, world.run()
+    drop_database(postgres_server, name)
+
+
+@pytest.fixture(scope="session")
+def finished(materialized_all: tuple[World, dg.ExecuteInProcessResult]) -> World:
+    """The finished world; never to be altered."""
+    world, result = materialized_all
+    assert result.success
+    return world
+
+
+@pytest.fixture
+def world(finished: World, postgres_server: PostgresServer, tmp_path: Path) -> Iterator[World]:
+    """A copy of the finished world, to be altered at will."""
+    with copy_of(finished, postgres_server, tmp_path) as copy:
+        yield copy

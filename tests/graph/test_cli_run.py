@@ -1,0 +1,49 @@
+"""``scalecast run`` when it cannot end well: nothing to run on, and ended from outside."""
+
+import signal
+
+import psycopg
+import pytest
+
+from scalecast_assets.resources.embedded_postgres import (
+    EmbeddedPostgres,
+    EmbeddedPostgresError,
+    read_running,
+)
+from tests.graph.command import Shell, eventually
+from tests.graph.small_retailer import write_sales
+
+
+def test_without_any_file_the_run_fails_and_says_what_is_missing(shell: Shell) -> None:
+    answer = shell.scalecast("run", "--json")
+    assert answer.code == 1
+    report = answer.json
+    assert (report["files"], report["rows_published"], report["leaderboard"]) == ([], 0, [])
+    assert report["champion"] is None
+    assert "demand_data.warehouse_has_rows" in report["why"]
+    assert "put a CSV file under raw/" in report["why"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_ended_from_outside_it_stops_what_it_started_and_its_run_does_not_look_alive(
+    shell: Shell, number: int
+) -> None:
+    file = write_sales(shell.folder / f"sales [{number}].csv", range(number, 40))
+    with shell.started("run", "--csv", str(file)) as running:
+        assert running.process.stderr is not None
+        for line in running.process.stderr:
+            if "… raw_demand" in line:
+                break
+        started = running.descendants()
+        assert started
+        assert running.stop(number) != 0
+        eventually(lambda: not any(p.is_running() for p in started), "children have ended", 5)
+    with pytest.raises(EmbeddedPostgresError):
+        read_running(shell.home)
+    with (
+        EmbeddedPostgres(shell.home) as server,
+        psycopg.connect(server.warehouse_url) as connection,
+    ):
+        rows = connection.execute("select status from dagster.runs").fetchall()
+    assert rows
+    assert {state for (state,) in rows} <= {"CANCELED", "FAILURE"}

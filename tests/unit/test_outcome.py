@@ -1,0 +1,96 @@
+"""What ``scalecast run`` says at its end, to people and to programs."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scalecast_assets import keys
+from scalecast_assets.contract.store import DirectoryStore
+from scalecast_assets.outcome import Outcome, in_words, land
+from scalecast_assets.progress import Progress
+from scalecast_assets.resources.model_records import Promotion
+from scalecast_assets.runner import RunResult
+from scalecast_assets.settings import SettingsError
+
+METRICS = ("mae", "rmse", "mape", "r2", "wape", "rmsse", "bias", "one_step_mae", "fit_seconds")
+CHAMPION = {"name": keys.XGBOOST, "version": "1.2.0", "previous": "1.1.0"}
+
+
+def file(state: str = "published", reason: str | None = None) -> dict[str, Any]:
+    return {
+        "key": "raw/März [/b].csv", "sha256": "ab" * 32, "state": state, "rows": 1234,
+        "reason": reason,
+    }  # fmt: skip
+
+
+def row(name: str, mae: float, mape: float | None = 0.5) -> dict[str, Any]:
+    return {"name": name, **dict.fromkeys(METRICS, 1.0), "mae": mae, "mape": mape}
+
+
+def promotion() -> Promotion:
+    board = [row(keys.NAIVE_BASELINE, 9.75, mape=None), row(keys.XGBOOST, 3.25)]
+    return Promotion("r", "promoted", keys.XGBOOST, "1.2.0", "1.1.0", "cd" * 32, "is best", board)
+
+
+def failed_run() -> RunResult:
+    failures = {"promoted_model": "[/] the breaker is open"}
+    return RunResult("r", Path("/logs/run-r.log"), False, failures, {"model_comparison.a": "b"})
+
+
+def test_a_promotion_is_told_with_the_leaderboard_best_first() -> None:
+    run = RunResult("r", Path("/logs/r.log"), succeeded=True)
+    outcome = Outcome([file()], 1234, 61.0, [run], promotion(), CHAMPION)
+    text = in_words(outcome)
+    assert "raw/März [/b].csv: published, 1,234 rows" in text
+    assert text.index(keys.XGBOOST) < text.index(keys.NAIVE_BASELINE)
+    assert "9.750" in text
+    assert "–" in text
+    assert "Promoted: is best" in text
+    assert "xgboost 1.2.0" in text
+    assert outcome.exit_code == 0
+    assert outcome.to_json()["champion"] == CHAMPION
+    assert outcome.to_json()["promoted"] is True
+
+
+def test_a_failure_is_told_with_every_reason_the_log_and_what_is_still_served() -> None:
+    outcome = Outcome([], 0, 1.0, [failed_run()], None, CHAMPION)
+    text = in_words(outcome)
+    assert "Not finished. promoted_model: [/] the breaker is open; model_comparison.a: b" in text
+    assert "/logs/run-r.log" in text
+    assert "Still served: xgboost 1.2.0" in text
+    assert outcome.exit_code == 1
+    assert outcome.to_json()["champion"] == CHAMPION
+    assert outcome.to_json()["promoted"] is False
+
+
+def test_a_refused_file_is_exit_code_3_however_the_run_ended() -> None:
+    refused = [file("refused", "price_is_positive: 1 line, first line 4")]
+    for run in (failed_run(), RunResult("r", Path("/l"), succeeded=True)):
+        outcome = Outcome(refused, 0, 1.0, [run], None, None, refused=True)
+        assert outcome.exit_code == 3
+        assert "first line 4" in in_words(outcome)
+
+
+def test_files_of_one_name_and_other_bytes_get_keys_of_their_own(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path / "store")
+    paths = []
+    for number in range(2):
+        (tmp_path / str(number)).mkdir()
+        path = tmp_path / str(number) / "sales.csv.gz"
+        path.write_bytes(b"%d" % number)
+        paths.append(path)
+    (first, first_sha), (second, second_sha) = land(store, paths, Progress())
+    assert first == "raw/sales.csv.gz"
+    assert second == f"raw/sales-{second_sha[:8]}.csv.gz"
+    assert [store.get(key).body for key in (first, second)] == [b"0", b"1"]
+    again = land(store, paths, Progress())
+    assert again == [(first, first_sha), (second, second_sha)]
+
+
+def test_another_kind_of_file_cannot_be_landed_beside_one_of_its_name(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path / "store")
+    store.put("raw/sales.txt", b"other")
+    (tmp_path / "sales.txt").write_bytes(b"x")
+    with pytest.raises(SettingsError, match=r"sales\.txt: expected a file named \.csv"):
+        land(store, [tmp_path / "sales.txt"], Progress())
