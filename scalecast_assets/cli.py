@@ -82,10 +82,12 @@ def run(
 ) -> None:
     """Land the files, materialize everything once, say what is served and why."""
     from scalecast_assets.outcome import in_words, run_everything
+    from scalecast_assets.resources.turns import let_training_end
 
     given = [*files, *more]
     _check_usage(given, replace, again)
     with _running() as runtime:
+        let_training_end(runtime.database_url, lambda text: click.echo(text, err=True))
         outcome = run_everything(runtime, given, replace=replace, again=again)
     if as_json:
         click.echo(json.dumps(outcome.to_json(), indent=2, allow_nan=False))
@@ -137,7 +139,9 @@ def _check_usage(given: list[Path], replace: bool, again: bool) -> None:
 
 @cli.command(epilog=_examples("scalecast up", "SCALECAST_UI_PORT=3100 scalecast up"))
 @click.option(
-    "--with-sample", is_flag=True, help="First load the sample, if the warehouse is empty."
+    "--with-sample",
+    is_flag=True,
+    help="First run everything if there is no model yet; on the sample, if there is no file.",
 )
 @_JSON
 def up(with_sample: bool, as_json: bool) -> None:
@@ -237,7 +241,8 @@ def settings(as_json: bool) -> None:
         click.echo(json.dumps(table, indent=2))
         return
     for row in table:
-        click.echo(f"{row['name']:<34} {row['default']!s:<14} {row['description']}")
+        click.echo(f"{row['name']:<34} {row['description']}")
+        click.echo(f"{'':<34} default: {row['default']}")
 
 
 def _running() -> Any:

@@ -4,32 +4,31 @@
 Dagster loads; it reads the environment when it is called, not at import.
 """
 
-from typing import Any, Final
+import os
+from typing import Any
 
 import dagster as dg
 
 from scalecast_assets.assets.comparison import build_comparison_asset
 from scalecast_assets.assets.dbt import build_dbt_assets, dbt_resource
+from scalecast_assets.assets.dbt_manifest import DBT_PROJECT
 from scalecast_assets.assets.ingestion import RawFormat, demand_data, raw_demand, raw_files
 from scalecast_assets.assets.promotion import build_promotion_assets
 from scalecast_assets.assets.training import build_training_assets
-from scalecast_assets.automation import build_jobs
+from scalecast_assets.automation import build_jobs, killed_runs
 from scalecast_assets.checks.expectations import raw_demand_suite
 from scalecast_assets.checks.gates import build_model_gates
 from scalecast_assets.resources.configured import store_resource
 from scalecast_assets.resources.pipeline import PipelineResource
 from scalecast_assets.resources.warehouse import WarehouseResource
 from scalecast_assets.runtime import attached
-from scalecast_assets.settings import PROJECT_ROOT, Settings
-
-DBT_PROJECT: Final = PROJECT_ROOT / "dbt_project"
+from scalecast_assets.settings import PREFIX, Settings, variable
 
 
 def build_definitions(settings: Settings, **overrides: Any) -> dg.Definitions:
     """Put the graph together; ``overrides`` replace resources by name.
 
-    Raises:
-        SettingsError: no database is named and none runs in the home.
+    Nothing connects: the database is the one that SCALECAST_DATABASE_URL names when a run begins.
     """
     features = build_dbt_assets(DBT_PROJECT, settings.home, list(demand_data.check_keys))
     feature_gates = sorted(features.check_keys)
@@ -45,6 +44,7 @@ def build_definitions(settings: Settings, **overrides: Any) -> dg.Definitions:
         ],
         asset_checks=[raw_demand_suite, build_model_gates()],
         jobs=build_jobs(),
+        sensors=[killed_runs],
         # Two cores: the steps themselves use them, so they run one after the other in one process.
         executor=dg.in_process_executor,
         resources=build_resources(settings) | overrides,
@@ -52,11 +52,11 @@ def build_definitions(settings: Settings, **overrides: Any) -> dg.Definitions:
 
 
 def build_resources(settings: Settings) -> dict[str, Any]:
-    """Return the resources that the settings describe."""
+    """Return the resources that the settings describe; the UI shows them, so without secrets."""
     spool = settings.home / "spool"
     spool.mkdir(parents=True, exist_ok=True)
     return {
-        "warehouse": WarehouseResource(url=attached(settings).database_url),
+        "warehouse": WarehouseResource(url=dg.EnvVar(variable("database_url"))),
         "store": store_resource(settings),
         "pipeline": PipelineResource.from_settings(settings),
         "raw_format": RawFormat(
@@ -69,5 +69,13 @@ def build_resources(settings: Settings) -> dict[str, Any]:
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """Build the graph from the environment, for ``workspace.yaml`` and the ``dagster`` command."""
-    return build_definitions(Settings.load())
+    """Build the graph from the environment, for ``workspace.yaml`` and the ``dagster`` command.
+
+    Raises:
+        SettingsError: no database is named and none runs in the home.
+    """
+    settings = Settings.load()
+    # Loaded by hand, nobody has told dbt and the resources yet where the database is.
+    found = attached(settings).environment
+    os.environ.update({name: found[name] for name in found if name.startswith(PREFIX)})
+    return build_definitions(settings)

@@ -1,11 +1,10 @@
 """``scalecast run``: land files, run everything, and collect what became of files and models."""
 
-import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 import dagster as dg
 import psycopg
@@ -18,13 +17,14 @@ from rich.table import Table
 from scalecast_assets import keys
 from scalecast_assets.contract.bundle import read_manifest
 from scalecast_assets.contract.pointers import read_serving
-from scalecast_assets.contract.store import ObjectNotFound, ObjectStore
+from scalecast_assets.contract.store import ObjectStore
+from scalecast_assets.passes import run_passes, undecided_files
 from scalecast_assets.progress import Progress
 from scalecast_assets.resources.configured import store_of
 from scalecast_assets.resources.model_records import Promotion, promotion_of_run
 from scalecast_assets.runner import RunResult, execute
 from scalecast_assets.runtime import Runtime
-from scalecast_assets.settings import SettingsError
+from scalecast_assets.uploads import Given, upload
 
 COLUMNS: Final = {
     "mae": "MAE",
@@ -37,6 +37,16 @@ COLUMNS: Final = {
     "one_step_mae": "1-step MAE",
     "fit_seconds": "fit s",
 }
+NOT_LANDED: Final = "not in the ledger"
+"""The state of a file that the ledger does not have: the run ended before it could be landed."""
+
+_REMEDIES: Final = {
+    NOT_LANDED: "run the same command again",
+    "landed": "`scalecast run` judges and publishes what waits",
+    "validated": "`scalecast run` publishes what waits",
+}
+"""What to do about a file in a state that is not an end."""
+
 EVERYTHING: Final = "everything"
 """The job that materializes the whole graph."""
 
@@ -46,20 +56,50 @@ class Outcome:
     """What ``scalecast run`` reports; ``to_json`` is the contract of ``--json``."""
 
     files: list[dict[str, Any]]
+    """The files that the command was about, as the ledger has them at the end."""
     rows_published: int
     seconds: float
     runs: list[RunResult]
     promotion: Promotion | None
     champion: dict[str, Any] | None
     """What is served after the run, whether or not the run got as far as comparing."""
-    refused: bool = False
+
+    @property
+    def waiting(self) -> list[str]:
+        """A sentence on each file that was neither published nor refused, and what to do."""
+        return [
+            f"{file['key']} is {file['state']} and not published: {_REMEDIES[file['state']]}"
+            for file in self.files
+            if file["state"] in _REMEDIES
+        ]
 
     @property
     def exit_code(self) -> int:
-        """0 done, 1 failed, 3 a file was refused."""
-        if self.refused:
+        """0 done, 1 failed or a file still waits, 3 a file was refused."""
+        if self.waiting:
+            return 1
+        if any(file["state"] == "refused" for file in self.files):
             return 3
         return 0 if self.runs[-1].succeeded else 1
+
+    @property
+    def why(self) -> str:
+        """Why the model is promoted or kept, or the run not finished; before it what waits."""
+        last = self.runs[-1]
+        if self.promotion:
+            return "; ".join([*self.waiting, self.promotion.why])
+        reasons = {**last.failures, **last.failed_checks}
+        failed = [f"{step}: {reason}" for step, reason in reasons.items()]
+        return "; ".join([*self.waiting, *failed]) or "nothing ran"
+
+    @property
+    def stages(self) -> dict[str, float]:
+        """Seconds of each step, summed over the passes, in the order of their first ends."""
+        total: dict[str, float] = {}
+        for run in self.runs:
+            for step, seconds in run.stages.items():
+                total[step] = total.get(step, 0) + seconds
+        return {step: round(seconds, 2) for step, seconds in total.items()}
 
     def to_json(self) -> dict[str, Any]:
         """Return the object that ``--json`` prints."""
@@ -70,8 +110,9 @@ class Outcome:
             "leaderboard": promotion.leaderboard if promotion else [],
             "champion": self.champion,
             "promoted": bool(promotion and promotion.outcome == "promoted"),
-            "why": promotion.why if promotion else self._why_not(),
+            "why": self.why,
             "seconds": round(self.seconds, 1),
+            "stages": self.stages,
             "runs": [
                 {
                     "run_id": run.run_id,
@@ -84,51 +125,30 @@ class Outcome:
             ],
         }
 
-    def _why_not(self) -> str:
-        reasons = {**self.runs[-1].failures, **self.runs[-1].failed_checks}
-        return "; ".join(f"{step}: {reason}" for step, reason in reasons.items()) or "nothing ran"
-
 
 def run_everything(
     runtime: Runtime, files: Sequence[Path], *, replace: bool, again: bool
 ) -> Outcome:
-    """Land ``files`` (none: what waits in raw/) and materialize the graph, twice if one is bad.
+    """Upload ``files`` (none: what waits in raw/) and materialize the graph, twice if one is bad.
 
     When a file is refused the run publishes nothing; a second run then publishes the good ones.
     """
     began = time.monotonic()
     progress = Progress()
     store = store_of(runtime.settings)
-    landed = land(store, files, progress)
-    config = {"keys": [key for key, _ in landed], "replace": replace, "again": again}
-    runs = []
+    given = upload(store, files, progress)
+    left_over = [] if given else undecided_files(runtime.database_url)
+    about = [*given, *(Given(file.key, file.sha256) for file in left_over)]
     with dg.DagsterInstance.get() as instance:
-        runs.append(_execute(runtime, instance, config, progress))
-        while _good_files_wait(runtime, runs[-1]) and len(runs) < 3:
-            progress.console.print("A file was refused; publishing the others.")
-            runs.append(_execute(runtime, instance, config, progress))
-    champion = _champion(store)
-    return _collect(runtime, runs, [sha for _, sha in landed], champion, time.monotonic() - began)
-
-
-def land(store: ObjectStore, files: Sequence[Path], progress: Progress) -> list[tuple[str, str]]:
-    """Copy files into the store's raw/, in order; returns (key, sha256) of each.
-
-    A key that holds other bytes is never overwritten: the new file gets a name with its checksum.
-    """
-    landed: list[tuple[str, str]] = []
-    for path in files:
-        sha256 = _sha256(path)
-        key = f"raw/{path.name}"
-        if any(key == other and sha256 != sha for other, sha in landed) or _is_taken(
-            store, key, sha256
-        ):
-            stem, suffix = _split(path.name)
-            key = f"raw/{stem}-{sha256[:8]}{suffix}"
-        store.upload(path, key)
-        progress.console.print(f"  ↑ {path.name} → {store.url_of(key)}", markup=False)
-        landed.append((key, sha256))
-    return landed
+        runs = run_passes(
+            lambda config: _execute(runtime, instance, config, progress),
+            runtime.database_url,
+            given,
+            replace=replace,
+            again=again,
+            say=progress.console.print,
+        )
+    return _collect(runtime, runs, about, _champion(store), time.monotonic() - began)
 
 
 def in_words(outcome: Outcome) -> str:
@@ -148,7 +168,7 @@ def _print(outcome: Outcome, console: Console) -> None:
         console.print(text, markup=False)
     promotion = outcome.promotion
     if promotion is None:
-        console.print(f"\n[red]Not finished.[/] {escape(outcome.to_json()['why'])}")
+        console.print(f"\n[red]Not finished.[/] {escape(outcome.why)}")
         console.print(f"What the run printed: {outcome.runs[-1].log_file}", markup=False)
         if outcome.champion:
             console.print(f"Still served: {outcome.champion['name']} {outcome.champion['version']}")
@@ -156,6 +176,8 @@ def _print(outcome: Outcome, console: Console) -> None:
     console.print(leaderboard_table(promotion.leaderboard))
     console.print(f"{promotion.outcome.capitalize()}: {promotion.why}", markup=False)
     console.print(f"Served: {promotion.candidate} {promotion.version}, {outcome.seconds:.0f} s.")
+    for sentence in outcome.waiting:
+        console.print(f"[red]Not finished.[/] {escape(sentence)}")
 
 
 def leaderboard_table(rows: Sequence[dict[str, Any]]) -> Table:
@@ -193,40 +215,36 @@ def _execute(
     return result
 
 
-def _good_files_wait(runtime: Runtime, result: RunResult) -> bool:
-    if result.succeeded:
-        return False
-    with psycopg.connect(runtime.database_url) as connection:
-        row = connection.execute(
-            "select count(*) filter (where state = 'refused'), "
-            "count(*) filter (where state = 'landed') "
-            "from warehouse.file_ledger where run_id = %s",
-            (result.run_id,),
-        ).fetchone()
-    return row is not None and row[0] > 0 and row[1] > 0
-
-
 def _collect(
     runtime: Runtime,
     runs: list[RunResult],
-    given: Sequence[str],
+    about: Sequence[Given],
     champion: dict[str, Any] | None,
     seconds: float,
 ) -> Outcome:
     run_ids = [run.run_id for run in runs]
     with psycopg.connect(runtime.database_url) as connection:
-        with connection.cursor(row_factory=dict_row) as cursor:
-            files = cursor.execute(
-                "select key, sha256, state, rows, reason from warehouse.file_ledger "
-                "where run_id = any(%s) or sha256 = any(%s) order by file_seq",
-                (run_ids, list(given)),
-            ).fetchall()
+        files = files_of(connection, about, run_ids)
         promotion = promotion_of_run(connection, run_ids[-1])
     published = sum(
         int(run.metadata.get(keys.DEMAND_DATA, {}).get("rows_published", 0)) for run in runs
     )
-    refused = any(file["state"] == "refused" for file in files)
-    return Outcome(files, published, seconds, runs, promotion, champion, refused)
+    return Outcome(files, published, seconds, runs, promotion, champion)
+
+
+def files_of(
+    connection: psycopg.Connection[Any], about: Sequence[Given], run_ids: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Read what became of these files, and of all that these runs landed, in their order."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        files = cursor.execute(
+            "select key, sha256, state, rows, reason from warehouse.file_ledger "
+            "where run_id = any(%s) or sha256 = any(%s) order by file_seq",
+            (list(run_ids), [sha256 for _, sha256 in about]),
+        ).fetchall()
+    found = {file["sha256"] for file in files}
+    nowhere = {"state": NOT_LANDED, "rows": None, "reason": None}
+    return files + [{**file._asdict(), **nowhere} for file in about if file.sha256 not in found]
 
 
 def _champion(store: ObjectStore) -> dict[str, Any] | None:
@@ -239,30 +257,3 @@ def _champion(store: ObjectStore) -> dict[str, Any] | None:
         "version": held.pointer.version,
         "previous": held.pointer.previous,
     }
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return _digest(file)
-
-
-def _is_taken(store: ObjectStore, key: str, sha256: str) -> bool:
-    try:
-        with store.open(key) as present:
-            return _digest(present) != sha256
-    except ObjectNotFound:
-        return False
-
-
-def _digest(file: BinaryIO) -> str:
-    digest = hashlib.sha256()
-    while chunk := file.read(1 << 20):
-        digest.update(chunk)
-    return digest.hexdigest()
-
-
-def _split(name: str) -> tuple[str, str]:
-    for suffix in (".csv.gz", ".csv"):
-        if name.lower().endswith(suffix):
-            return name[: -len(suffix)], name[-len(suffix) :]
-    raise SettingsError(f"{name}: expected a file named .csv or .csv.gz")

@@ -80,7 +80,8 @@ class Progress:
 
     def note(self, step: str, message: str) -> None:
         """Print something a step wants read, such as a budget that bites."""
-        self.console.print(f"    [dim]{escape(step)}: {escape(message)}[/]")
+        said = message.removeprefix(f"{step}: ")
+        self.console.print(f"    [dim]{escape(step)}: {escape(said)}[/]")
 
     def materialized(self, key: str, metadata: Mapping[str, Any]) -> None:
         """Remember what a step made for its line."""

@@ -11,11 +11,13 @@ from rich.table import Table
 from scalecast_assets.contract.bundle import read_manifest
 from scalecast_assets.contract.pointers import read_serving, read_state_pointer
 from scalecast_assets.contract.store import ObjectStore
+from scalecast_assets.forecasting.budget import DEFAULT_BUDGETS
 from scalecast_assets.promotion.publishing import list_versions
 from scalecast_assets.promotion.switching import rollback
 from scalecast_assets.resources.configured import store_of
 from scalecast_assets.runtime import Runtime
-from scalecast_assets.settings import Settings, variable
+from scalecast_assets.settings import FITTED, TUNED, Settings, variable
+from serving.settings import OWN_VARIABLES
 
 Facts = dict[str, Any]
 
@@ -79,15 +81,24 @@ def roll_back(settings: Settings, version: str) -> Facts:
 
 
 def settings_table() -> list[Facts]:
-    """List every setting of the pipeline: name, default, description."""
-    return [
+    """List every setting of pipeline and sidecar: name, default, description."""
+    budgets = {
+        "fit_rows": {name: DEFAULT_BUDGETS[name].fit_rows for name in FITTED},
+        "tune_rows": {name: DEFAULT_BUDGETS[name].tune_rows for name in TUNED},
+    }
+    ours = [
         {
             "name": variable(name),
-            "default": _default(field.get_default(call_default_factory=True)),
+            "default": _default(budgets.get(name) or field.get_default(call_default_factory=True)),
             "description": field.description or "",
         }
         for name, field in Settings.model_fields.items()
     ]
+    sidecars = [
+        {"name": name, "default": default, "description": description}
+        for name, (default, description) in OWN_VARIABLES.items()
+    ]
+    return ours + sidecars
 
 
 def print_status(facts: Facts) -> None:
@@ -165,4 +176,6 @@ def _served(store: ObjectStore) -> Facts:
 def _default(value: Any) -> Any:
     if value is None or value == {}:
         return "unset"
+    if isinstance(value, dict):
+        return ",".join(f"{name}={rows}" for name, rows in value.items())
     return value if isinstance(value, int) else str(value)

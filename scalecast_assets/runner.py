@@ -31,7 +31,11 @@ QUIET: Final = {"loggers": {"console": {"config": {"log_level": "WARNING"}}}}
 
 @dataclass
 class RunResult:
-    """How a run ended: ``metadata`` by asset key, failures by step with the reason."""
+    """How a run ended: ``metadata`` by asset key, failures by step with the reason.
+
+    ``started`` has when each step began (seconds since 1970), ``stages`` the seconds it took to its
+    end, a good or a bad one.
+    """
 
     run_id: str
     log_file: Path
@@ -39,6 +43,8 @@ class RunResult:
     failures: dict[str, str] = field(default_factory=dict)
     failed_checks: dict[str, str] = field(default_factory=dict)
     metadata: dict[str, dict[str, Any]] = field(default_factory=dict)
+    stages: dict[str, float] = field(default_factory=dict)
+    started: dict[str, float] = field(default_factory=dict)
 
 
 def execute(
@@ -116,10 +122,13 @@ def _follow(entry: EventLogEntry, result: RunResult, progress: Progress) -> None
     step = event.step_key or ""
     kind = event.event_type
     if kind is DagsterEventType.STEP_START:
+        result.started[step] = entry.timestamp
         progress.started(step)
     elif kind is DagsterEventType.STEP_SUCCESS:
+        _clock(step, entry, result)
         progress.succeeded(step)
     elif kind is DagsterEventType.STEP_FAILURE:
+        _clock(step, entry, result)
         reason = _reason(event)
         result.failures[step] = reason
         progress.failed(step, reason)
@@ -130,6 +139,11 @@ def _follow(entry: EventLogEntry, result: RunResult, progress: Progress) -> None
         progress.materialized(key, result.metadata[key])
     elif kind is DagsterEventType.ASSET_CHECK_EVALUATION:
         _follow_check(event, result, progress)
+
+
+def _clock(step: str, entry: EventLogEntry, result: RunResult) -> None:
+    if step in result.started:
+        result.stages[step] = entry.timestamp - result.started[step]
 
 
 def _follow_check(event: dg.DagsterEvent, result: RunResult, progress: Progress) -> None:

@@ -11,12 +11,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
+from typing import TYPE_CHECKING, Final
 
 import psycopg
 
+from scalecast_assets.resources.postgres_address import HANDED_ON, PSYCOPG2, PostgresAddress
 from scalecast_assets.settings import PROJECT_ROOT, Settings, SettingsError, variable
+
+if TYPE_CHECKING:
+    from scalecast_assets.ingest.schema import Connection
 
 TELEMETRY_OFF: Final = {
     "DAGSTER_DISABLE_TELEMETRY": "1",
@@ -24,6 +27,12 @@ TELEMETRY_OFF: Final = {
     "GX_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
 }
+
+
+PATIENCE: Final = {"connect_timeout": "10"}
+
+DAGSTER_SCHEMA: Final = "dagster"
+"""Of the warehouse's database, for Dagster's own storage if no other database is named."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +47,8 @@ class Runtime:
     @property
     def environment(self) -> dict[str, str]:
         """The variables by which child processes and hand-run tools find the same parts."""
-        parts = urlsplit(self.database_url)
+        warehouse = PostgresAddress.parse(self.database_url)
+        options = {f"SCALECAST_PG_{o.upper()}": warehouse.options.get(o, "") for o in HANDED_ON}
         return {
             **TELEMETRY_OFF,
             "DAGSTER_HOME": str(self.dagster_home),
@@ -48,11 +58,12 @@ class Runtime:
             variable("day_final_hour"): str(self.settings.day_final_hour),
             variable("database_url"): self.database_url,
             variable("dagster_database_url"): self.dagster_database_url,
-            "SCALECAST_PG_HOST": parts.hostname or "127.0.0.1",
-            "SCALECAST_PG_PORT": str(parts.port or 5432),
-            "SCALECAST_PG_USER": unquote(parts.username or ""),
-            "SCALECAST_PG_PASSWORD": unquote(parts.password or ""),
-            "SCALECAST_PG_DATABASE": unquote(parts.path.lstrip("/")),
+            "SCALECAST_PG_HOST": warehouse.host,
+            "SCALECAST_PG_PORT": str(warehouse.port),
+            "SCALECAST_PG_USER": warehouse.user,
+            "SCALECAST_PG_PASSWORD": warehouse.password,
+            "SCALECAST_PG_DATABASE": warehouse.database,
+            **options,
             # Great Expectations and dbt colour their logs; our terminal does not show them.
             "NO_COLOR": "1",
         }
@@ -66,17 +77,12 @@ def running(settings: Settings) -> Iterator[Runtime]:
     last one to leave stops it.
 
     Raises:
-        SettingsError: the database named by the settings cannot be reached.
+        SettingsError: a database named by the settings cannot be used.
     """
     settings.home.mkdir(parents=True, exist_ok=True)
-    with _database(settings) as database_url:
-        _prepare_database(database_url, settings)
-        runtime = Runtime(
-            settings=settings,
-            database_url=database_url,
-            dagster_database_url=settings.dagster_database_url or in_schema(database_url),
-            dagster_home=_dagster_home(settings),
-        )
+    with _database(settings) as address:
+        runtime = _runtime(settings, address)
+        _prepare_databases(address, _named(settings, "dagster_database_url"))
         before = dict(os.environ)
         os.environ.update(runtime.environment)
         try:
@@ -89,55 +95,80 @@ def attached(settings: Settings) -> Runtime:
     """Describe a runtime that another process keeps up, without starting anything.
 
     Raises:
-        SettingsError: nothing runs in this home.
+        SettingsError: a database named by the settings cannot be used.
+        EmbeddedPostgresError: none is named, and none runs in this home.
     """
-    database_url = settings.database_url
-    if database_url is None:
+    address = _named(settings, "database_url")
+    if address is None:
         from scalecast_assets.resources.embedded_postgres import read_running
 
-        database_url = read_running(settings.home).warehouse_url
+        address = PostgresAddress.parse(read_running(settings.home).warehouse_url)
+    return _runtime(settings, address)
+
+
+def _runtime(settings: Settings, warehouse: PostgresAddress) -> Runtime:
+    storage = _named(settings, "dagster_database_url")
+    in_schema = {"options": f"-csearch_path={DAGSTER_SCHEMA}"}
     return Runtime(
         settings=settings,
-        database_url=database_url,
-        dagster_database_url=settings.dagster_database_url or in_schema(database_url),
+        database_url=warehouse.url(),
+        dagster_database_url=(
+            storage.url(PSYCOPG2) if storage else warehouse.url(PSYCOPG2, **in_schema)
+        ),
         dagster_home=_dagster_home(settings),
     )
 
 
-def in_schema(url: str, schema: str = "dagster") -> str:
-    """Point a Postgres URL at a schema of its own, for SQLAlchemy's psycopg2 driver."""
-    parts = urlsplit(url)
-    query = urlencode(
-        [*parse_qsl(parts.query), ("options", f"-csearch_path={schema}")], quote_via=quote
-    )
-    return urlunsplit(("postgresql+psycopg2", parts.netloc, parts.path, query, ""))
+def _named(settings: Settings, field: str) -> PostgresAddress | None:
+    """The database that a setting names, if it names one."""
+    url = getattr(settings, field)
+    if url is None:
+        return None
+    # Only SQLAlchemy reads Dagster's own, and it can be told a search path.
+    options = HANDED_ON if field == "database_url" else (*HANDED_ON, "options")
+    try:
+        return PostgresAddress.parse(url, options)
+    except ValueError as error:
+        raise SettingsError(f"{variable(field)}: {error}") from None
 
 
 @contextmanager
-def _database(settings: Settings) -> Iterator[str]:
-    if settings.database_url is not None:
-        yield settings.database_url
+def _database(settings: Settings) -> Iterator[PostgresAddress]:
+    address = _named(settings, "database_url")
+    if address is not None:
+        yield address
         return
     from scalecast_assets.resources.embedded_postgres import EmbeddedPostgres
 
     with EmbeddedPostgres(settings.home) as postgres:
-        yield postgres.warehouse_url
+        yield PostgresAddress.parse(postgres.warehouse_url)
 
 
-def _prepare_database(url: str, settings: Settings) -> None:
+def _prepare_databases(warehouse: PostgresAddress, storage: PostgresAddress | None) -> None:
     from scalecast_assets.ingest.schema import ensure_schema
 
+    with _connected(warehouse, "database_url") as connection:
+        ensure_schema(connection)
+        if storage is None:
+            connection.execute(f"create schema if not exists {DAGSTER_SCHEMA}".encode())
+    if storage is not None:
+        with _connected(storage, "dagster_database_url") as connection:
+            connection.execute("select 1")
+
+
+@contextmanager
+def _connected(address: PostgresAddress, field: str) -> Iterator["Connection"]:
+    """A connection; whatever is wrong with it is put into one line that names the setting."""
     try:
-        with psycopg.connect(url, connect_timeout=10) as connection:
-            ensure_schema(connection)
-            if settings.dagster_database_url is None:
-                connection.execute("create schema if not exists dagster")
-    except psycopg.OperationalError as error:
-        where = urlsplit(url)
+        with psycopg.connect(address.url(**PATIENCE | address.options)) as connection:
+            yield connection
+    except psycopg.Error as error:
+        said = " ".join(str(error).split())
+        if address.password:
+            said = said.replace(address.password, "…")
         raise SettingsError(
-            f"{variable('database_url')}: no Postgres answers at {where.hostname}:"
-            f"{where.port or 5432}{where.path} ({str(error).strip()}). Start it, or unset the "
-            "variable to use the embedded one"
+            f"{variable(field)}: the Postgres at {address} cannot be used ({said}). Start it, or "
+            "correct the variable or unset it"
         ) from None
 
 

@@ -8,12 +8,12 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
-from urllib.parse import urlsplit
 
 from dotenv import load_dotenv
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from scalecast_assets import keys
 from scalecast_assets.contract.columns import MAX_HORIZON_DAYS, RAW_COLUMNS, Calendar
 
 PROJECT_ROOT: Final = Path(__file__).resolve().parent.parent
@@ -33,9 +33,18 @@ FOREIGN: Final = frozenset(
         "SCALECAST_PG_USER",
         "SCALECAST_PG_PASSWORD",
         "SCALECAST_PG_DATABASE",
+        "SCALECAST_PG_SSLMODE",
+        "SCALECAST_PG_SSLROOTCERT",
+        "SCALECAST_PG_SSLCERT",
+        "SCALECAST_PG_SSLKEY",
+        "SCALECAST_PG_CONNECT_TIMEOUT",
     }
 )
 """Names that belong to the sidecar, to dbt's profile or to the benchmarks."""
+
+FITTED: Final = (keys.LINEAR_REGRESSION, keys.RANDOM_FOREST, keys.XGBOOST, keys.PYTORCH_NN)
+TUNED: Final = (keys.RANDOM_FOREST, keys.XGBOOST)
+"""The candidates with a budget of rows for fitting, and those that besides tune on one."""
 
 
 class SettingsError(ValueError):
@@ -83,14 +92,14 @@ class Settings(BaseSettings):
         le=47,
         description="Hours (UTC) after its end from which a store's latest day counts as complete.",
     )
-    seed: int = Field(default=42, ge=0, description="Seed of every sampling and fit.")
+    seed: int = Field(default=42, ge=0, le=2**32 - 1, description="Seed of every sampling and fit.")
     fit_rows: Annotated[dict[str, int], NoDecode] = Field(
         default_factory=dict,
-        description="Row budgets for fitting, as `random_forest=200000,pytorch_nn=300000`.",
+        description="Other row budgets for fitting, as `random_forest=200000,pytorch_nn=300000`.",
     )
     tune_rows: Annotated[dict[str, int], NoDecode] = Field(
         default_factory=dict,
-        description="Row budgets for tuning, in the same form.",
+        description="Other row budgets for tuning, in the same form.",
     )
     ui_port: int | None = Field(
         default=None,
@@ -140,13 +149,11 @@ class Settings(BaseSettings):
 
     @field_validator("fit_rows", "tune_rows")
     @classmethod
-    def _known_candidates(cls, value: dict[str, int]) -> dict[str, int]:
-        from scalecast_assets.keys import BASELINES, CANDIDATES
-
-        fitted = [name for name in CANDIDATES if name not in BASELINES]
+    def _known_candidates(cls, value: dict[str, int], info: ValidationInfo) -> dict[str, int]:
+        known = FITTED if info.field_name else TUNED  # FLIP
         for name, rows in value.items():
-            if name not in fitted:
-                raise ValueError(f"{name!r} has no row budget; these have: {', '.join(fitted)}")
+            if name not in known:
+                raise ValueError(f"{name!r} has no row budget; these have: {', '.join(known)}")
             if rows < 100:
                 raise ValueError(f"{name}={rows}: a budget is at least 100 rows")
         return value
@@ -155,15 +162,20 @@ class Settings(BaseSettings):
     @classmethod
     def _postgres_url(cls, value: str | None) -> str | None:
         schemes = ("postgresql", "postgres", "postgresql+psycopg2")
-        if value is not None and urlsplit(value).scheme not in schemes:
+        if value is not None and value.partition("://")[0] not in schemes:
             raise ValueError("expected postgresql://user:password@host:port/database")
         return value
 
     @field_validator("store_url")
     @classmethod
     def _store_url(cls, value: str | None) -> str | None:
-        if value is not None and urlsplit(value).scheme not in ("s3", "file"):
+        if value is None:
+            return value
+        scheme, _, rest = value.partition("://")
+        if scheme not in ("s3", "file"):
             raise ValueError("expected s3://bucket/prefix or file:///folder")
+        if scheme == "s3" and {"@", ":"} & set(rest.partition("/")[0]):
+            raise ValueError("holds credentials; give AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY")
         return value
 
     @model_validator(mode="after")

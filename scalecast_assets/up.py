@@ -13,7 +13,11 @@ from typing import Any, Final
 import psycopg
 
 from scalecast_assets import services
+from scalecast_assets.assets.dbt_manifest import DBT_PROJECT, ensure_manifest
+from scalecast_assets.contract.pointers import read_serving
+from scalecast_assets.ingest.ledger import raw_objects
 from scalecast_assets.outcome import in_words, run_everything
+from scalecast_assets.resources.configured import store_of
 from scalecast_assets.runtime import Runtime
 from scalecast_assets.sample import write_sample
 from scalecast_assets.services import Services
@@ -22,13 +26,14 @@ from scalecast_assets.settings import Settings, SettingsError, variable
 Announce = Callable[[dict[str, Any], str], None]
 
 API_HOST: Final = "SCALECAST_API_HOST"
+NO_MODEL: Final = "No model yet: scalecast run --csv FILE, or Materialize all in the UI"
 
 
 def run_until_stopped(runtime: Runtime, *, with_sample: bool, announce: Announce) -> int:
     """Keep UI, daemon and API up until Ctrl-C; returns the exit code.
 
-    With ``with_sample`` and an empty warehouse, the sample is loaded and everything materialized
-    first.
+    With ``with_sample`` everything is materialized first: on the sample if there is nothing at all,
+    on what is there if an earlier run was broken off before it had a model.
     """
     with _alone(runtime.settings.home) as note:
         return _run_until_stopped(runtime, with_sample, announce, note)
@@ -40,23 +45,23 @@ def _run_until_stopped(
     settings = runtime.settings
     ui_port = services.free_port(settings.ui_port, services.UI_PORT, "ui_port")
     api_port = services.free_port(settings.api_port, services.API_PORT, "api_port")
-    if with_sample and _is_empty(runtime):
-        sample, _ = write_sample(settings.home / "sample")
-        outcome = run_everything(runtime, [sample], replace=False, again=False)
-        announce(outcome.to_json(), in_words(outcome))
-        if outcome.exit_code:
-            return outcome.exit_code
+    if with_sample and (code := _run_first(runtime, announce)):
+        return code
     ui = services.dagster_ui(ui_port)
     api = services.prediction_api(os.environ.get(API_HOST, services.HOST), api_port)
     with Services(settings.home / "logs") as running:
-        for service in (api, ui, services.dagster_daemon()):
-            running.start(service, runtime.environment)
+        running.start(api, runtime.environment)
+        # UI and daemon both load the graph: neither shall find dbt's project unparsed.
+        ensure_manifest(DBT_PROJECT, settings.home)
+        running.start(ui, runtime.environment)
+        running.start(services.dagster_daemon(), runtime.environment)
         running.wait_ready(api)
         running.wait_ready(ui)
         facts = {
             "ui": f"http://{services.HOST}:{ui_port}",
             "api": f"http://{services.HOST}:{api_port}",
             "home": str(settings.home),
+            "model": _served_version(settings),
         }
         note(f"UI {facts['ui']}, API {facts['api']}")
         announce(facts, _welcome(facts, ui_port, api_port))
@@ -111,6 +116,28 @@ def _alone(home: Path) -> Iterator[Callable[[str], None]]:
         yield note
 
 
+def _run_first(runtime: Runtime, announce: Announce) -> int:
+    """Materialize everything if there are no data or no model yet; returns 0 to go on.
+
+    The sample is for those who have nothing: somebody's own files in raw/ are never mixed with it.
+    A run on what is there may fail for reasons that are best looked at in the UI.
+    """
+    settings = runtime.settings
+    is_empty = _is_empty(runtime)
+    if not is_empty and _served_version(settings) is not None:
+        return 0
+    needs_sample = is_empty and not raw_objects(store_of(settings))
+    files = [write_sample(settings.home / "sample")[0]] if needs_sample else []
+    outcome = run_everything(runtime, files, replace=False, again=False)
+    announce(outcome.to_json(), in_words(outcome))
+    return outcome.exit_code if files else 0
+
+
+def _served_version(settings: Settings) -> str | None:
+    held = read_serving(store_of(settings))
+    return held.pointer.version if held else None
+
+
 def _is_empty(runtime: Runtime) -> bool:
     with psycopg.connect(runtime.database_url) as connection:
         row = connection.execute("select not exists (select from warehouse.demand_data)").fetchone()
@@ -129,16 +156,18 @@ def _welcome(facts: dict[str, Any], ui_port: int, api_port: int) -> str:
     ):
         if port != default:
             lines.append(f"(port {default} was taken or another was asked for: {name} on {port})")
-    example = (
+    lines += ["", *(_example(facts["api"]) if facts["model"] else [NO_MODEL])]
+    lines += ["", "Ctrl-C stops everything."]
+    return "\n".join(lines)
+
+
+def _example(api: str) -> list[str]:
+    body = (
         '{"date": "2024-03-15", "store_id": "STORE_001", "product_id": "PROD_A", '
         '"price": 29.99, "promotion": true}'
     )
-    lines += [
-        "",
+    return [
         "Try:",
-        f"  curl -s {facts['api']}/predict -H 'Content-Type: application/json' \\",
-        f"    -d '{example}'",
-        "",
-        "Ctrl-C stops everything.",
+        f"  curl -s {api}/predict -H 'Content-Type: application/json' \\",
+        f"    -d '{body}'",
     ]
-    return "\n".join(lines)

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Final, Generic, TypeVar
 
 from scalecast_assets.contract.layout import MODEL_POINTER, STATE_POINTER
+from scalecast_assets.contract.pointers import MAX_POINTER_BYTES
 from scalecast_assets.contract.store import (
     Blob,
     ObjectNotFound,
@@ -21,8 +22,8 @@ from scalecast_assets.contract.store import (
     StoreUnavailable,
 )
 from serving.forecaster import Forecaster
-from serving.model import load_model
-from serving.state import load_state
+from serving.model import LoadedModel, load_model
+from serving.state import LoadedState, load_state
 
 logger = logging.getLogger(__name__)
 
@@ -51,19 +52,21 @@ class Watch(Generic[T]):
         self._retry_at = 0.0
         self._last_problem: str | None = None
 
-    def poll(self, pause: float) -> bool:
-        """Look once; return whether ``value`` is new. ``pause`` is the time between two looks."""
+    def poll(self, pause: float) -> None:
+        """Look once; ``pause`` is the time between two looks, in seconds."""
         try:
             blob = self._changed()
         except ObjectNotFound:
             self._seen = None
             self._report("is not there; `scalecast run` makes it")
-            return False
+            return
         except StoreError as error:
             self._report(f"cannot be read: {error}")
-            return False
+            return
         if blob is None:
-            return False
+            if not self._refusals:
+                self._last_problem = None
+            return
         try:
             value = self._load(blob.body)
         except StoreUnavailable as error:
@@ -73,14 +76,12 @@ class Watch(Generic[T]):
             self._refuse(blob.etag, error, pause)
         else:
             self._accept(blob.etag, value)
-            return True
-        return False
 
     def _changed(self) -> Blob | None:
         retry_is_due = self._refusals > 0 and time.monotonic() >= self._retry_at
         if self._seen is None or retry_is_due:
-            return self._store.get(self.key)
-        return self._store.get_if_changed(self.key, self._seen)
+            return self._store.get(self.key, MAX_POINTER_BYTES)
+        return self._store.get_if_changed(self.key, self._seen, MAX_POINTER_BYTES)
 
     def _accept(self, etag: str, value: T) -> None:
         self.value = value
@@ -114,6 +115,7 @@ class Reloader:
         self._stopping = threading.Event()
         self._looked_once = threading.Event()
         self._thread: threading.Thread | None = None
+        self._last_problem: str | None = None
 
     def start(self, patience: float = FIRST_LOOK_SECONDS) -> None:
         """Begin to poll; wait at most ``patience`` seconds for the first look to be over."""
@@ -129,34 +131,52 @@ class Reloader:
             self._thread.join(STOP_SECONDS)
 
     def refresh(self) -> None:
-        """Look at both pointers once; swap if either named something new, good and fitting."""
-        changes = [watch.poll(self._poll_seconds) for watch in (self.model, self.state)]
+        """Look at both pointers once; swap if the newest good pair is not the one that serves."""
+        for watch in (self.model, self.state):
+            watch.poll(self._poll_seconds)
         model, state = self.model.value, self.state.value
-        if not any(changes) or model is None or state is None:
+        if model is None or state is None:
+            return
+        if self._is_served(model, state):
+            self._last_problem = None
             return
         if model.manifest.contract_hash != state.contract_hash:
-            logger.warning(
-                "model %s has the feature contract %s but the state %s has %s: %s",
-                model.version,
-                model.manifest.contract_hash,
-                state.sha256[:12],
-                state.contract_hash,
-                "the last good pair goes on serving" if self.current else "nothing is served yet",
+            self._report(
+                f"model {model.version} has the feature contract {model.manifest.contract_hash} "
+                f"but the state {state.sha256[:12]} has {state.contract_hash}"
             )
             return
-        self.current = Forecaster(model, state)
-        logger.info(
-            "serving model %s with the state %s, data until %s",
-            model.version,
-            state.sha256[:12],
-            state.data_until,
-        )
+        self._swap(model, state)
+
+    def _is_served(self, model: LoadedModel, state: LoadedState) -> bool:
+        served = self.current
+        return served is not None and served.model is model and served.state is state
+
+    def _swap(self, model: LoadedModel, state: LoadedState) -> None:
+        """Let the pair answer from now on; if that fails, the next look tries again."""
+        pair = f"model {model.version} with the state {state.sha256[:12]}"
+        try:
+            self.current = Forecaster(model, state)
+        except Exception as error:  # model and state are others' and may fail in any way
+            self._report(f"{pair} fails to answer", error)
+            return
+        self._last_problem = None
+        logger.info("serving %s, data until %s", pair, state.data_until)
+
+    def _report(self, problem: str, error: Exception | None = None) -> None:
+        """Log the problem, unless it is what the last look found; an error's text may vary."""
+        if error is not None:
+            problem = f"{problem}: {type(error).__name__}"
+        if problem != self._last_problem:
+            kept = "the last good pair goes on serving" if self.current else "nothing is served yet"
+            logger.warning("%s: %s", problem, kept, exc_info=error)
+        self._last_problem = problem
 
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
                 self.refresh()
-            except Exception:  # a bug here must not end polling for good
-                logger.exception("looking for a new model or state failed")
+            except Exception as error:  # a bug here must not end polling for good
+                self._report("looking for a new model or state failed", error)
             self._looked_once.set()
             self._stopping.wait(self._poll_seconds)

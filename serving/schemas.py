@@ -8,13 +8,11 @@ import datetime
 import re
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 from pydantic_core import PydanticCustomError
 
 from scalecast_assets.contract.cold_start import Source
-
-MAX_ID_LENGTH: Final = 256
-"""Characters of a store or product id."""
+from scalecast_assets.contract.columns import MAX_ID_BYTES
 
 MAX_PRICE: Final = 1e9
 """Beyond it a price is taken for a mistake."""
@@ -64,8 +62,19 @@ def _iso_day(value: object) -> datetime.date:
     raise PydanticCustomError("iso_day", "must be an existing day written YYYY-MM-DD")
 
 
+def _short_enough(value: str) -> str:
+    """The limit is in bytes, as for raw files; the length in characters is checked before."""
+    if len(value.encode()) > MAX_ID_BYTES:
+        raise PydanticCustomError(
+            "id_too_long", "must have at most {limit} bytes in UTF-8", {"limit": MAX_ID_BYTES}
+        )
+    return value
+
+
 IsoDay = Annotated[datetime.date, BeforeValidator(_iso_day)]
-Identifier = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH)]
+Identifier = Annotated[
+    str, Field(min_length=1, max_length=MAX_ID_BYTES), AfterValidator(_short_enough)
+]
 
 
 class PredictRequest(BaseModel):

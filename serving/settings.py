@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from dotenv import load_dotenv
 
@@ -69,6 +70,27 @@ class Settings:
             aws_region=region,
             aws_endpoint_url=environment.get("AWS_ENDPOINT_URL") or None,
         )
+
+
+OWN_VARIABLES: Final = {
+    "SCALECAST_API_HOST": (
+        Settings.host,
+        "Address that the prediction API listens on; 0.0.0.0: on all of them.",
+    ),
+    "SCALECAST_POLL_SECONDS": (
+        Settings.poll_seconds,
+        "Seconds between two looks of the API for another model or state (0.05 to 3600).",
+    ),
+    "SCALECAST_MAX_BODY_BYTES": (
+        Settings.max_body_bytes,
+        "The API refuses larger request bodies with 413 (1024 to 1073741824).",
+    ),
+    "SCALECAST_LOG_LEVEL": (
+        Settings.log_level,
+        "How much the API logs: debug, info, warning, error or critical.",
+    ),
+}
+"""What only the sidecar reads: default and description, for the table of all settings."""
 
 
 def _number(

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,10 @@ def csv_of(*lines: str, header: str = HEADER) -> bytes:
     return "".join(f"{line}\n" for line in (header, *lines)).encode()
 
 
+def line(day: int, store: str = "S1", product: str = "P1", quantity: float = 1) -> str:
+    return f"2024-01-{day:02},{store},{product},{quantity},9.5,0"
+
+
 @dataclass
 class Read:
     """A whole file, read: rows as tuples, faults, warnings."""
@@ -35,7 +40,7 @@ class Read:
 
 def read(folder: Path, data: bytes, name: str = "sales.csv", **options: object) -> Read:
     path = folder / name
-    path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    path.write_bytes(gzip.compress(data) if name.lower().endswith(".gz") else data)
     return read_path(path, **options)
 
 
@@ -59,8 +64,11 @@ class Pipeline:
         self.messages: list[str] = []
         self._runs = 0
 
-    def put(self, key: str, *lines: str) -> str:
+    def put(self, key: str, *lines: str, modified: float | None = None) -> str:
+        """Write a raw file, last modified now or at these seconds since 1970."""
         self.store.put(key, csv_of(*lines))
+        if modified is not None:
+            os.utime(self.store.root / key, (modified, modified))
         return key
 
     def land(self, *keys: str, again: bool = False, replace: bool = False) -> list[FileOutcome]:
@@ -68,9 +76,14 @@ class Pipeline:
         intake = Intake(f"run-{self._runs}", keys, again, replace)
         return take_in(self.conn, self.store, intake, self.messages.append)
 
+    def judge(self, bad: str | None = None) -> None:
+        """What the breaker does; it refuses files whose key contains ``bad``."""
+        files = files_in_state(self.conn, "landed", "validated")
+        decide(self.conn, files, {f.file_seq: "bad" for f in files if bad and bad in f.key})
+
     def run(self, *keys: str, again: bool = False, replace: bool = False) -> Publication:
         self.land(*keys, again=again, replace=replace)
-        decide(self.conn, files_in_state(self.conn, "landed"), {})
+        self.judge()
         return publish(self.conn)
 
     def rows(self) -> list[tuple[object, ...]]:
@@ -95,6 +108,9 @@ class Pipeline:
 
     def states(self) -> dict[str, str]:
         return dict(self.conn.execute("select key, state from warehouse.file_ledger").fetchall())
+
+    def reasons(self) -> dict[str, str | None]:
+        return dict(self.conn.execute("select key, reason from warehouse.file_ledger").fetchall())
 
     def checksum(self) -> str:
         """Of everything readers of the warehouse see."""

@@ -6,11 +6,11 @@ What is compared how is in ``forecasting/comparison.py``; the gates that judge i
 
 import datetime as dt
 import json
-import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import dagster as dg
-import numpy as np
 
 from scalecast_assets import keys
 from scalecast_assets.assets.training import OWNERS, budget_of, open_training_set
@@ -18,9 +18,10 @@ from scalecast_assets.contract.bundle import read_manifest, read_pointed_bundle
 from scalecast_assets.contract.pointers import read_serving
 from scalecast_assets.contract.store import ObjectNotFound, ObjectStore
 from scalecast_assets.forecasting import artefact, comparison
+from scalecast_assets.forecasting.artefact import Artefact, Exhibit
 from scalecast_assets.forecasting.candidates.base import Log
 from scalecast_assets.forecasting.comparison import Champion, Comparison
-from scalecast_assets.forecasting.leaderboard import ChampionEntry
+from scalecast_assets.forecasting.leaderboard import NO_CHAMPION, ChampionEntry
 from scalecast_assets.forecasting.report import (
     Curve,
     curves,
@@ -29,7 +30,6 @@ from scalecast_assets.forecasting.report import (
     plot_importances,
 )
 from scalecast_assets.forecasting.training_set import TrainingSet
-from scalecast_assets.resources.model_records import current_training_set
 from scalecast_assets.resources.object_store import ObjectStoreResource
 from scalecast_assets.resources.pipeline import PipelineResource
 from scalecast_assets.resources.warehouse import WarehouseResource
@@ -65,7 +65,7 @@ def build_comparison_asset() -> dg.AssetsDefinition:
         compared = hold_comparison(
             training_set, store.store(), pipeline, run_id=context.run.run_id, log=context.log.info
         )
-        verdict = read_verdict(store.store(), warehouse, pipeline)
+        verdict = read_verdict(store.store(), training_set)
         importances = artefact.load(store.store(), verdict["judged"]).importances
         return dg.MaterializeResult(metadata=_metadata(compared, training_set, importances))
 
@@ -93,41 +93,40 @@ def hold_comparison(
         name: artefact.load_file(store, artefact.folder_of(sha256, name), found, "model.onnx")
         for name, found in fitted.items()
     }
-    champion, etag = _read_champion(store, pipeline, log)
+    incumbent = _read_incumbent(store, pipeline, log)
     compared = comparison.compare(
         training_set,
         {name: (fitted[name], graphs[name]) for name in keys.CANDIDATES},
-        champion,
+        incumbent.champion,
         horizon_days=pipeline.horizon_days,
         budget_of=lambda name: budget_of(name, pipeline),
         seed=pipeline.seed,
         log=log,
+        no_champion=incumbent.no_champion,
     )
-    judged = artefact.folder_of(sha256, compared.contender)
+    judged, place = fitted[compared.contender], compared.contender
     if compared.decision.outcome == "promoted":
-        judged = _refit(training_set, fitted[compared.contender], store, pipeline, log)
+        judged, place = _refit(training_set, judged, store, pipeline, log), CONTENDER
     verdict = comparison.to_json(
         compared,
-        judged=judged,
-        curves=[curve_to_json(curve) for curve in _curves(compared, training_set)],
+        judged=artefact.folder_of(sha256, place),
+        judged_files=judged.files,
+        curves=[curve.to_json() for curve in _curves(compared, training_set)],
         training_set_sha256=sha256,
-        champion_etag=etag,
-        champion_version=champion.entry.version if champion else None,
+        champion_etag=incumbent.etag,
+        champion_version=incumbent.version,
         run_id=run_id,
     )
     store.put(_verdict_key(sha256), json.dumps(verdict, indent=1, allow_nan=False).encode())
     return compared
 
 
-def read_verdict(
-    store: ObjectStore, warehouse: WarehouseResource, pipeline: PipelineResource
-) -> dict[str, Any]:
-    """Read how the comparison on the current training set ended.
+def read_verdict(store: ObjectStore, training_set: TrainingSet) -> dict[str, Any]:
+    """Read how the comparison on this training set ended.
 
     Raises dagster.Failure when there was none.
     """
-    with warehouse.connect() as connection:
-        sha256 = current_training_set(connection, pipeline.contract_hash)
+    sha256 = training_set.summary.sha256
     try:
         verdict: dict[str, Any] = json.loads(store.get(_verdict_key(sha256)).body)
     except ObjectNotFound:
@@ -138,50 +137,42 @@ def read_verdict(
     return verdict
 
 
+def read_exhibit(store: ObjectStore, verdict: Mapping[str, Any]) -> Exhibit:
+    """Read the artefact that a verdict is about; raises TrainingError if it has changed."""
+    return artefact.load_exhibit(store, verdict["judged"], verdict.get("judged_files"))
+
+
 def iso(day: int) -> str:
     """Return a day since 1970-01-01 as ISO text."""
     return (EPOCH + dt.timedelta(days=day)).isoformat()
-
-
-def curve_to_json(curve: Curve) -> dict[str, Any]:
-    """Return a curve as plain lists, for the verdict."""
-    return {
-        name: value.tolist() if isinstance(value, np.ndarray) else value
-        for name, value in vars(curve).items()
-    }
-
-
-def curve_from_json(values: dict[str, Any]) -> Curve:
-    """Return the curve written by ``curve_to_json``."""
-    return Curve(
-        title=values["title"],
-        day=np.array(values["day"], np.int32),
-        actual=np.array(values["actual"], np.float64),
-        forecast_day=np.array(values["forecast_day"], np.int32),
-        forecast=np.array(values["forecast"], np.float64),
-        baseline=np.array(values["baseline"], np.float64),
-        baseline_name=values["baseline_name"],
-    )
 
 
 def _verdict_key(sha256: str) -> str:
     return f"candidates/{sha256}/comparison.json"
 
 
-def _read_champion(
-    store: ObjectStore, pipeline: PipelineResource, log: Log
-) -> tuple[Champion | None, str | None]:
-    """Return what is served, and the pointer's etag that a promotion must still find."""
+@dataclass(frozen=True)
+class _Incumbent:
+    """What is served: by which pointer, which a promotion must still find; None if nothing is.
+
+    Without a ``champion`` to compare with, ``no_champion`` says why.
+    """
+
+    champion: Champion | None = None
+    no_champion: str = NO_CHAMPION
+    etag: str | None = None
+    version: str | None = None
+
+
+def _read_incumbent(store: ObjectStore, pipeline: PipelineResource, log: Log) -> _Incumbent:
     held = read_serving(store)
     if held is None:
-        return None, None
+        return _Incumbent()
     manifest, _ = read_manifest(store, held.pointer.version)
     if manifest.contract_hash != pipeline.contract_hash:
-        log(
-            f"champion {manifest.version} is of feature contract {manifest.contract_hash}, not "
-            f"{pipeline.contract_hash}: it cannot be compared and gives way"
-        )
-        return None, held.etag
+        reason = f"champion {manifest.version} is of another feature contract and gives way"
+        log(f"{reason}: {manifest.contract_hash}, not {pipeline.contract_hash}")
+        return _Incumbent(None, reason, held.etag, manifest.version)
     bundle = read_pointed_bundle(store, held.pointer)
     entry = ChampionEntry(
         name=manifest.candidate,
@@ -190,16 +181,17 @@ def _read_champion(
         params=manifest.params,
     )
     cutoff = (dt.date.fromisoformat(manifest.fit_cutoff) - EPOCH).days
-    return Champion(entry, bundle.onnx, bundle.encoders, cutoff), held.etag
+    champion = Champion(entry, bundle.onnx, bundle.encoders, cutoff)
+    return _Incumbent(champion, etag=held.etag, version=manifest.version)
 
 
 def _refit(
     training_set: TrainingSet,
-    winner: artefact.Artefact,
+    winner: Artefact,
     store: ObjectStore,
     pipeline: PipelineResource,
     log: Log,
-) -> str:
+) -> Artefact:
     log(f"fitting {winner.name} again, on all rows, parameters frozen")
     fitted = comparison.refit_winner(
         training_set,
@@ -209,20 +201,18 @@ def _refit(
         log=log,
     )
     sha256 = training_set.summary.sha256
-    folder = artefact.folder_of(sha256, CONTENDER)
-    store.put(f"{folder}/demand_model.pkl", pickle.dumps(fitted.native))
-    artefact.save(
+    return artefact.save(
         store,
         fitted,
         training_set.rows(),
-        folder=folder,
+        folder=artefact.folder_of(sha256, CONTENDER),
         training_set_sha256=sha256,
         contract_hash=pipeline.contract_hash,
         horizon_days=pipeline.horizon_days,
         fit_cutoff=training_set.last_day,
         seed=pipeline.seed,
+        with_native=True,
     )
-    return folder
 
 
 def _curves(compared: Comparison, training_set: TrainingSet) -> list[Curve]:

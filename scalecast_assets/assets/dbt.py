@@ -4,9 +4,7 @@ What they compute is SQL, in ``dbt_project``; its data tests are blocking checks
 Here dbt is run, and the changed ranges that it caught up with are cleared once its tests passed.
 """
 
-import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,7 +21,9 @@ from dagster_dbt import (
 )
 
 from scalecast_assets import keys
+from scalecast_assets.assets.dbt_manifest import ensure_manifest
 from scalecast_assets.checks.guard import require_gates
+from scalecast_assets.ingest.schema import Connection, locked
 from scalecast_assets.resources.changed_ranges import (
     Backlog,
     clear_backlog,
@@ -31,13 +31,12 @@ from scalecast_assets.resources.changed_ranges import (
     read_backlog,
     table_identity,
 )
+from scalecast_assets.resources.turns import DBT_STEP, FEATURES_LOCK, ingest_is_over
 from scalecast_assets.resources.warehouse import WarehouseResource
 
 OWNERS: Final = ["team:demand-forecasting"]
 INCREMENTAL: Final = frozenset({keys.DEMAND_CALENDAR, keys.DEMAND_FEATURES})
 """The models that read ``warehouse.changed_ranges``."""
-
-SOURCE_SUFFIXES: Final = {".sql", ".yml", ".yaml", ".csv"}
 
 
 class FeatureConfig(dg.Config):  # type: ignore[misc, unused-ignore]
@@ -80,9 +79,8 @@ def build_dbt_assets(
 
     @dbt_assets(
         manifest=manifest,
-        name="dbt_features",
+        name=DBT_STEP,
         dagster_dbt_translator=FeatureTranslator(),
-        pool="dbt",
     )
     def dbt_features(
         context: dg.AssetExecutionContext,
@@ -91,20 +89,24 @@ def build_dbt_assets(
         warehouse: WarehouseResource,
     ) -> Iterator[Any]:
         require_gates(context, *gates)
-        with warehouse.connect() as connection:
-            backlog = read_backlog(connection)
-            before = {table: table_identity(connection, table) for table in INCREMENTAL}
         arguments = dbt_arguments(full_refresh=config.full_refresh)
         done: set[str | None] = set()
-        with _target_folder(manifest, context.run.run_id) as target:
+        with (
+            warehouse.connect() as connection,
+            locked(connection, FEATURES_LOCK),
+            _target_folder(manifest, context.run.run_id) as target,
+        ):
+            backlog = read_backlog(connection)
+            before = {table: table_identity(connection, table) for table in INCREMENTAL}
             for event in dbt.cli(arguments, context=context, target_path=target).stream():
                 done.add(_what_is_done(event))
-                yield _with_evidence(event, warehouse, backlog, before)
-        # Of the whole definition: the context's holds only what was selected.
-        if done >= INCREMENTAL | {key.name for key in dbt_features.check_keys}:
-            with warehouse.connect() as connection:
-                clear_backlog(connection, backlog)
-            context.log.info(f"caught up with {len(backlog.range_ids)} changed ranges")
+                yield _with_evidence(event, connection, backlog, before)
+            # Of the whole definition: the context's holds only what was selected.
+            if not done >= INCREMENTAL | {key.name for key in dbt_features.check_keys}:
+                return
+            clear_backlog(connection, backlog)
+        context.log.info(f"caught up with {len(backlog.range_ids)} changed ranges")
+        ingest_is_over(context.instance, context.run)
 
     return dbt_features
 
@@ -125,49 +127,6 @@ def dbt_arguments(*, full_refresh: bool) -> list[str]:
     return [*build, "--full-refresh"] if full_refresh else build
 
 
-def ensure_manifest(project_dir: Path, home: Path) -> Path:
-    """Return the path of dbt's manifest, parsed anew if a file of the project is younger.
-
-    Raises:
-        RuntimeError: dbt cannot parse the project; with dbt's own words.
-    """
-    target = home.resolve() / "dbt" / "manifest"
-    manifest = target / "manifest.json"
-    if manifest.exists() and manifest.stat().st_mtime > _youngest(project_dir):
-        return manifest
-    target.mkdir(parents=True, exist_ok=True)
-    places = {
-        "--project-dir": project_dir,
-        "--profiles-dir": project_dir,
-        "--target-path": target,
-        "--log-path": target,
-    }
-    done = subprocess.run(
-        [sys.executable, "-m", "dbt.cli.main", "parse"]
-        + [str(part) for place in places.items() for part in place],
-        # Parsing opens no connection, so it needs no password.
-        env={"SCALECAST_PG_PASSWORD": "", **os.environ},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise RuntimeError(
-            f"dbt cannot parse {project_dir}; correct what it says:\n{done.stdout}{done.stderr}"
-        )
-    manifest.touch()
-    return manifest
-
-
-def _youngest(project_dir: Path) -> float:
-    ours = (path for path in project_dir.rglob("*") if path.suffix in SOURCE_SUFFIXES)
-    return max(
-        path.stat().st_mtime
-        for path in ours
-        if path.relative_to(project_dir).parts[0] not in {"target", "logs"}
-    )
-
-
 @contextmanager
 def _target_folder(manifest: Path, run_id: str) -> Iterator[Path]:
     """A folder for what one dbt call writes, removed after it, whatever happens."""
@@ -183,15 +142,14 @@ def _target_folder(manifest: Path, run_id: str) -> Iterator[Path]:
 
 
 def _with_evidence(
-    event: Any, warehouse: WarehouseResource, backlog: Backlog, before: Mapping[str, int | None]
+    event: Any, connection: Connection, backlog: Backlog, before: Mapping[str, int | None]
 ) -> Any:
     """A table's materialization says what was rebuilt; other events pass as they are."""
     table = event.output_name if isinstance(event, dg.Output) else None
     if table not in INCREMENTAL:
         return event
-    with warehouse.connect() as connection:
-        anew = table_identity(connection, table) != before[table]
-        evidence = describe_build(connection, table, backlog, from_the_start=anew)
+    anew = table_identity(connection, table) != before[table]
+    evidence = describe_build(connection, table, backlog, from_the_start=anew)
     return event.with_metadata({**event.metadata, **evidence})
 
 

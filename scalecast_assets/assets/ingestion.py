@@ -162,6 +162,8 @@ def demand_data(
     context.log.info(
         f"published {len(publication.files)} files; {publication.warehouse_rows:,} rows in all"
     )
+    for key in publication.superseded:
+        context.log.info(f"{key} is older than the replacement of everything: nothing of it is in")
     return dg.MaterializeResult(
         metadata=_metadata_of_publication(publication),
         check_results=list(_reconciliation(publication)),
@@ -180,6 +182,7 @@ def _metadata_of_publication(publication: Publication) -> dict[str, Any]:
         "deleted": publication.deleted,
         "changed_stores": publication.changed_stores,
         "replaced": publication.replaced,
+        "superseded": len(publication.superseded),
     }
 
 

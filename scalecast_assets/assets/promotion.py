@@ -1,13 +1,12 @@
 """``promoted_model`` and ``serving_state``: what the sidecar reads, each moved by one swap.
 
-The verdict that is carried out here comes from ``comparison.py``; how bundles are published and
-pointers swapped is in ``scalecast_assets/promotion``.
+The verdict that is carried out here comes from ``comparison.py``; what a bundle is made of is in
+``forecasting/bundle_contents.py``; how bundles are published and pointers swapped is in
+``scalecast_assets/promotion``.
 """
 
-import datetime as dt
 import importlib
 import json
-import pickle
 import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -16,9 +15,9 @@ import dagster as dg
 
 from scalecast_assets import keys
 from scalecast_assets.assets.comparison import (
-    curve_from_json,
     hold_comparison,
     iso,
+    read_exhibit,
     read_verdict,
 )
 from scalecast_assets.assets.training import (
@@ -28,15 +27,14 @@ from scalecast_assets.assets.training import (
     snapshot_path,
 )
 from scalecast_assets.checks.gates import MODEL_GATES, judge
-from scalecast_assets.checks.guard import require_gates
+from scalecast_assets.checks.guard import require_gates, require_tested_features
 from scalecast_assets.contract.bundle import Manifest
-from scalecast_assets.contract.columns import FEATURES
-from scalecast_assets.contract.pointers import read_serving, read_state_pointer
+from scalecast_assets.contract.layout import MODEL
+from scalecast_assets.contract.pointers import ServingPointer, read_serving, read_state_pointer
 from scalecast_assets.contract.state import STATE_SCHEMA, panel_to_bytes
 from scalecast_assets.contract.store import ObjectStore
-from scalecast_assets.forecasting import artefact
-from scalecast_assets.forecasting.leaderboard import Decision, LeaderboardRow
-from scalecast_assets.forecasting.report import ModelReport, SourceFile, render_html
+from scalecast_assets.forecasting.artefact import Exhibit
+from scalecast_assets.forecasting.bundle_contents import bundle_files, manifest_fields
 from scalecast_assets.forecasting.training_set import TrainingSet
 from scalecast_assets.promotion.publishing import claim_version, publish_bundle
 from scalecast_assets.promotion.switching import ConcurrentPromotion, promote, publish_state
@@ -104,32 +102,23 @@ def _carry_out(
     pipeline: PipelineResource,
 ) -> Promotion:
     """Promote or keep as the verdict says; compare again if the champion changed meanwhile."""
+    run_id = context.run.run_id
     training_set = open_training_set(store, warehouse, pipeline)
     for _ in range(TRIES):
-        verdict = read_verdict(store, warehouse, pipeline)
+        verdict = read_verdict(store, training_set)
         held = read_serving(store)
         if (held.etag if held else None) == verdict["champion_etag"]:
             if verdict["outcome"] != "promoted":
-                served = held.pointer if held else None
-                return _ended(
-                    context.run.run_id,
-                    verdict,
-                    served.version if served else None,
-                    served.previous if served else None,
-                )
-            manifest = _publish(store, verdict, training_set, context.run.run_id)
+                return _ended(run_id, verdict, held.pointer if held else None)
+            exhibit = read_exhibit(store, verdict)
+            _require_passed(exhibit, verdict, training_set, pipeline)
+            manifest = _publish(store, verdict, exhibit, training_set, run_id)
             try:
-                done = promote(store, manifest.version, held)
-                return _ended(
-                    context.run.run_id, verdict, done.pointer.version, done.pointer.previous
-                )
+                return _ended(run_id, verdict, promote(store, manifest.version, held).pointer)
             except ConcurrentPromotion as error:
                 context.log.warning(str(error))
         context.log.info("the champion changed since the comparison: comparing again")
-        hold_comparison(
-            training_set, store, pipeline, run_id=context.run.run_id, log=context.log.info
-        )
-        _require_passed(store, warehouse, pipeline, training_set)
+        hold_comparison(training_set, store, pipeline, run_id=run_id, log=context.log.info)
     raise dg.Failure(
         f"The champion changed {TRIES} times while it was being compared with. Nothing was "
         "promoted; materialize model_comparison and promoted_model again.",
@@ -138,105 +127,52 @@ def _carry_out(
 
 
 def _require_passed(
-    store: ObjectStore,
-    warehouse: WarehouseResource,
-    pipeline: PipelineResource,
-    training_set: TrainingSet,
+    exhibit: Exhibit, verdict: Verdict, training_set: TrainingSet, pipeline: PipelineResource
 ) -> None:
-    verdict = read_verdict(store, warehouse, pipeline)
+    """Judge what is about to be published: the gates on record may be of an earlier verdict."""
     snapshot = snapshot_path(pipeline, training_set.summary.sha256)
-    results = judge(verdict, store, training_set, snapshot, pipeline.seed)
+    origin, seed = verdict["origin"], pipeline.seed
+    results = judge(exhibit, training_set, snapshot, origin=origin, seed=seed)
     failed = [f"{name}: {r.description}" for name, r in results.items() if not r.passed]
     if failed:
         raise dg.Failure(
-            f"The champion stays: {'; '.join(failed)}.",
+            f"The champion stays: {'; '.join(failed)}. Correct that and materialize "
+            "model_comparison with its checks again.",
             allow_retries=False,
         )
 
 
 def _publish(
-    store: ObjectStore, verdict: Verdict, training_set: TrainingSet, run_id: str
+    store: ObjectStore, verdict: Verdict, exhibit: Exhibit, training_set: TrainingSet, run_id: str
 ) -> Manifest:
-    judged = artefact.load(store, verdict["judged"])
-    encoders = training_set.encoders
+    """Publish what was judged, byte for byte, under a version of its own."""
     about = json.loads(
         store.get(f"{snapshot_folder(training_set.summary.sha256)}/training_set.json").body
     )
-    fields = {
-        "candidate": judged.name,
-        "features": FEATURES,
-        "contract_hash": judged.contract_hash,
-        "calendar": training_set.calendar,
-        "training_set": training_set.summary.sha256,
-        "raw_files": about["raw_files"],
-        "scored_fit_cutoff": iso(verdict["origin"]),
-        "fit_cutoff": iso(judged.fit_cutoff),
-        "horizon_days": judged.horizon_days,
-        "params": judged.params,
-        "leaderboard": verdict["leaderboard"],
-        "libraries": {name: importlib.import_module(name).__version__ for name in LIBRARIES},
-        "git_commit": _git_commit(),
-        "run_id": run_id,
-    }
-    version = claim_version(store)
-    files = {
-        "model.onnx": artefact.load_file(store, verdict["judged"], judged, "model.onnx"),
-        "encoders.json": encoders.to_bytes(),
-        "report.html": _report(version, verdict, judged, training_set, about["raw_files"]).encode(),
-        "demand_model.pkl": store.get(f"{verdict['judged']}/demand_model.pkl").body,
-        "encoders.pkl": pickle.dumps(
-            {"stores": dict(encoders.stores), "products": dict(encoders.products)}
-        ),
-    }
-    return publish_bundle(store, files, fields, version=version)
-
-
-def _report(
-    version: str,
-    verdict: Verdict,
-    judged: artefact.Artefact,
-    training_set: TrainingSet,
-    raw_files: Sequence[Mapping[str, Any]],
-) -> str:
-    summary = training_set.summary
-    return render_html(
-        ModelReport(
-            version=version,
-            name=judged.name,
-            decision=Decision(
-                outcome=verdict["outcome"],
-                winner=verdict["winner"],
-                why=verdict["why"],
-                beats_baselines=verdict["beats_baselines"],
-            ),
-            rows=[LeaderboardRow.from_json(row) for row in verdict["leaderboard"]],
-            curves=[curve_from_json(curve) for curve in verdict["curves"]],
-            importances=judged.importances,
-            horizon_days=judged.horizon_days,
-            first_day=summary.first_day,
-            last_day=summary.last_day,
-            scored_fit_cutoff=dt.date.fromisoformat(iso(verdict["origin"])),
-            fit_cutoff=dt.date.fromisoformat(iso(judged.fit_cutoff)),
-            series=summary.series,
-            stores=summary.stores,
-            training_rows=judged.rows_used,
-            scored_rows=verdict["scored_rows"],
-            unscored=verdict["unscored_rows"],
-            training_set_sha256=summary.sha256,
-            files=[SourceFile(**file) for file in raw_files],
-            made_at=dt.datetime.now(dt.UTC).isoformat(timespec="minutes"),
-            notes=judged.notes,
-        )
+    raw_files = about["raw_files"]
+    fields = manifest_fields(
+        verdict,
+        exhibit.artefact,
+        training_set,
+        raw_files,
+        libraries={name: importlib.import_module(name).__version__ for name in LIBRARIES},
+        git_commit=_git_commit(),
+        run_id=run_id,
     )
+    version = claim_version(store)
+    files = bundle_files(version, verdict, exhibit, training_set, raw_files)
+    manifest = publish_bundle(store, files, fields, version=version)
+    assert manifest.files[MODEL].sha256 == verdict["judged_files"][MODEL]
+    return manifest
 
 
-def _ended(run_id: str, verdict: Verdict, version: str | None, previous: str | None) -> Promotion:
+def _ended(run_id: str, verdict: Verdict, served: ServingPointer | None) -> Promotion:
     return Promotion(
         run_id=run_id,
         outcome=verdict["outcome"],
         candidate=verdict["winner"],
-        version=version,
-        previous=previous,
+        version=served.version if served else None,
+        previous=served.previous if served else None,
         training_set_sha256=verdict["training_set_sha256"],
         why=verdict["why"],
         leaderboard=verdict["leaderboard"],
@@ -278,6 +214,8 @@ def _serving_state_asset(feature_gates: Sequence[dg.AssetCheckKey]) -> dg.Assets
         pipeline: PipelineResource,
     ) -> dg.MaterializeResult[None]:
         require_gates(context, *feature_gates)
+        with warehouse.connect() as connection:
+            require_tested_features(connection, pipeline.calendar_mode)
         held = read_state_pointer(store.store())
         panel = read_panel(warehouse.url, pipeline.calendar_mode)
         state = panel_to_bytes(panel)

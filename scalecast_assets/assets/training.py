@@ -13,7 +13,7 @@ from typing import Final
 import dagster as dg
 
 from scalecast_assets import keys
-from scalecast_assets.checks.guard import require_gates
+from scalecast_assets.checks.guard import require_gates, require_tested_features
 from scalecast_assets.contract.store import ObjectStore
 from scalecast_assets.forecasting import artefact
 from scalecast_assets.forecasting.budget import DEFAULT_BUDGETS, Budget
@@ -124,13 +124,17 @@ def _training_set_asset(feature_gates: Sequence[dg.AssetCheckKey]) -> dg.AssetsD
 def _take_snapshot(
     run_id: str, warehouse: WarehouseResource, store: ObjectStore, pipeline: PipelineResource
 ) -> SnapshotSummary:
+    with warehouse.connect() as connection:
+        # In this order: a file that is published in between leaves a range, which is refused.
+        raw_files = published_files(connection)
+        require_tested_features(connection, pipeline.calendar_mode)
     fresh = pipeline.folder("cache") / f"training_set-{run_id}.parquet"
     with snapshot_batches(warehouse.url) as batches:
         summary = write_snapshot(batches, fresh, pipeline.calendar_mode)
     folder = snapshot_folder(summary.sha256)
     with warehouse.connect() as connection:
         store.upload(fresh, f"{folder}/rows.parquet")
-        about = asdict(summary) | {"raw_files": published_files(connection)}
+        about = asdict(summary) | {"raw_files": raw_files}
         store.put(f"{folder}/training_set.json", json.dumps(about, default=str, indent=1).encode())
         record_training_set(connection, summary, pipeline.contract_hash, run_id)
     for stale in pipeline.folder("cache").glob("training_set-*.parquet"):

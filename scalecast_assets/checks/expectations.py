@@ -1,26 +1,23 @@
 """The data breaker: Great Expectations over what landed, as one named asset check per rule.
 
-What the rules are called and which lines break them is in ``ingest/rules.py``; the verdict is
-written to the ledger by ``ingest/verdict.py``. Great Expectations runs in Postgres (SQL engine)
-over all files of the run at once, for yes or no; only a broken rule is looked at file by file. It
-is imported inside the step, because importing it takes seconds.
+The expectations themselves are in ``rule_suite.py``: they say of all files at once which rules are
+broken, and only a broken rule is looked at here, file by file. What the rules are called and which
+lines break them is in ``ingest/rules.py``; the verdict is written to the ledger by
+``ingest/verdict.py``.
 """
 
-import importlib
-import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any
 
 import dagster as dg
 from psycopg import sql
 
 from scalecast_assets import keys
-from scalecast_assets.contract.columns import MAX_QUANTITY
+from scalecast_assets.checks.rule_suite import broken_rules
 from scalecast_assets.contract.objects import ObjectStore
-from scalecast_assets.ingest import lines, rules
+from scalecast_assets.ingest import rules
 from scalecast_assets.ingest.ledger import LedgerFile, files_in_state
 from scalecast_assets.ingest.rules import RULES, Rule
 from scalecast_assets.ingest.schema import VERDICT_LOCK, Connection, ensure_schema, locked
@@ -32,11 +29,6 @@ from scalecast_assets.ingest.verdict import (
 )
 from scalecast_assets.resources.object_store import ObjectStoreResource
 from scalecast_assets.resources.warehouse import WarehouseResource
-
-_SESSION: Final = "-c work_mem=256MB -c enable_mergejoin=off"
-"""Hashes and sorts in memory; the planner overrates merging with the few series that stand out."""
-
-_STRUCTURE: Final = (lines.COLUMNS_ARE_COMPLETE, lines.LINES_ARE_WELL_FORMED, lines.FILE_HAS_ROWS)
 
 
 @dataclass
@@ -58,7 +50,10 @@ class Verdict:
 
     files: list[LedgerFile]
     judgements: list[Judgement]
-    reports: dict[str, str] = field(default_factory=dict)
+    reports: dict[int, str] = field(default_factory=dict)
+    """Keys of the reports on refused files, by file_seq."""
+    unreported: dict[int, str] = field(default_factory=dict)
+    """Why a refused file is not in quarantine/, by file_seq."""
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -88,7 +83,7 @@ def judge_files(conn: Connection, sqlalchemy_url: str, files: Sequence[LedgerFil
     conn.execute("set enable_mergejoin = off")
     _put_on_trial(conn, files)
     started = time.perf_counter()
-    broken = _broken_rules(sqlalchemy_url, [f.file_seq for f in files], verdict.seconds)
+    broken = broken_rules(sqlalchemy_url, [f.file_seq for f in files], verdict.seconds)
     verdict.seconds["great_expectations"] = time.perf_counter() - started
     for judgement in verdict.judgements:
         if judgement.rule.name in broken:
@@ -125,127 +120,35 @@ def _write(conn: Connection, store: ObjectStore, verdict: Verdict) -> None:
     for file in verdict.files:
         broken = [judgement for judgement in blocking if file.file_seq in judgement.counts]
         if broken:
-            refused[file.file_seq] = "; ".join(_in_words(judgement, file) for judgement in broken)
-            verdict.reports[file.key] = quarantine(conn, store, file)
+            words = [_in_words(judgement, file) for judgement in broken]
+            words += _set_aside(conn, store, verdict, file)
+            refused[file.file_seq] = "; ".join(words)
     decide(conn, verdict.files, refused)
+
+
+def _set_aside(
+    conn: Connection, store: ObjectStore, verdict: Verdict, file: LedgerFile
+) -> list[str]:
+    """Quarantine a refused file; returns what there is to add to the reason of its refusal."""
+    try:
+        verdict.reports[file.file_seq] = quarantine(conn, store, file)
+    except Exception as error:  # whatever it is: without a verdict the file would stop every run
+        problem = (
+            f"its copy or report in quarantine/ could not be written ({type(error).__name__}:"
+            f" {error}); `scalecast validate FILE --report CSV` writes the report anew"
+        )
+        verdict.unreported[file.file_seq] = problem
+        return [problem]
+    return []
 
 
 def _in_words(judgement: Judgement, file: LedgerFile) -> str:
     count = judgement.counts[file.file_seq]
     words = f"{judgement.rule.name}: {count:,} line{'s' if count > 1 else ''}"
-    first = next((line for line in judgement.sample if line.file == file.key), None)
+    first = next((line for line in judgement.sample if line.file_seq == file.file_seq), None)
     if first is None:
         return words
     return f"{words}, first line {first.line}, {first.column} {first.value!r}: {first.reason}"
-
-
-def _broken_rules(url: str, file_seqs: Sequence[int], seconds: dict[str, float]) -> set[str]:
-    """The names of the rules that Great Expectations finds broken in any of the files."""
-    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
-    started = time.perf_counter()
-    import great_expectations as gx
-    from great_expectations.data_context.types.base import ProgressBarsConfig
-
-    seconds["import"] = time.perf_counter() - started
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = ProgressBarsConfig(globally=False)
-    sources: Any = context.data_sources
-    source = sources.add_postgres(
-        "landing", connection_string=url, kwargs={"connect_args": {"options": _SESSION}}
-    )
-    broken: set[str] = set()
-    for table, expectations in (
-        ("rejected_lines", _expectations_of_lines()),
-        ("demand_rows", _expectations_of_rows(file_seqs)),
-    ):
-        asset = source.add_table_asset(table, table_name=f"{table}_on_trial", schema_name="landing")
-        batch = asset.add_batch_definition_whole_table("all")
-        suite = context.suites.add(gx.ExpectationSuite(table, expectations=expectations))
-        validation = gx.ValidationDefinition(name=table, data=batch, suite=suite)
-        result = context.validation_definitions.add(validation).run(result_format="BOOLEAN_ONLY")
-        answers: dict[str, Any] = {_check_of(r): r for r in result.results}
-        expected = {e.meta["check"] for e in expectations}
-        if set(answers) != expected:
-            raise RuntimeError(f"no answer about {sorted(expected - set(answers))}; run again")
-        for name, answer in answers.items():
-            if any(_raised(answer.exception_info)):
-                raise RuntimeError(
-                    f"{name}: Great Expectations failed: {str(answer.exception_info)[-1000:]}"
-                )
-        broken |= {name for name, answer in answers.items() if not answer.success}
-    return broken
-
-
-def _check_of(result: Any) -> str:
-    return str(result.expectation_config.meta["check"])
-
-
-def _raised(info: Any) -> Iterator[bool]:
-    """Great Expectations gives exceptions flat, or nested by metric."""
-    if isinstance(info, dict):
-        yield bool(info.get("raised_exception"))
-        for value in info.values():
-            yield from _raised(value)
-
-
-def _of(rule: str) -> dict[str, Any]:
-    severity = next("critical" if r.blocking else "warning" for r in RULES if r.name == rule)
-    return {"meta": {"check": rule}, "severity": severity}
-
-
-def _expectation_classes() -> Any:
-    """The stock expectations, which their package does not export to type checkers."""
-    return importlib.import_module("great_expectations.expectations")
-
-
-def _expectations_of_lines() -> list[Any]:
-    gxe = _expectation_classes()
-    return [
-        gxe.ExpectColumnValuesToNotBeInSet(column="rule", value_set=[rule], **_of(rule))
-        for rule in _STRUCTURE
-    ]
-
-
-def _expectations_of_rows(file_seqs: Sequence[int]) -> list[Any]:
-    from scalecast_assets.checks.query_expectation import ExpectQueryToFindNothing
-
-    gxe = _expectation_classes()
-
-    def nothing(query: str, rule: str) -> Any:
-        return ExpectQueryToFindNothing(unexpected_rows_query=query, **_of(rule))
-
-    def present(column: str, rule: str) -> Any:
-        return gxe.ExpectColumnValuesToNotBeNull(column=column, **_of(rule))
-
-    def between(column: str, rule: str, **limits: Any) -> Any:
-        return gxe.ExpectColumnValuesToBeBetween(column=column, **limits, **_of(rule))
-
-    tomorrow = datetime.now(UTC).replace(tzinfo=None) + timedelta(days=1)
-    return [
-        present("date", lines.DATE_IS_A_DAY),
-        between(
-            "date",
-            rules.DATE_IS_PLAUSIBLE,
-            min_value=datetime.fromisoformat(rules.EARLIEST_DAY),
-            max_value=tomorrow.replace(hour=0, minute=0, second=0, microsecond=0),
-        ),
-        present("store_id", lines.STORE_ID_IS_PRESENT),
-        present("product_id", lines.PRODUCT_ID_IS_PRESENT),
-        present("quantity_sold", lines.QUANTITY_IS_A_NUMBER),
-        between(
-            "quantity_sold", rules.QUANTITY_IS_NOT_NEGATIVE, min_value=0, max_value=MAX_QUANTITY
-        ),
-        present("price", lines.PRICE_IS_A_NUMBER),
-        between("price", rules.PRICE_IS_POSITIVE, min_value=0, strict_min=True),
-        present("promotion", lines.PROMOTION_IS_TRUE_OR_FALSE),
-        nothing(rules.KEYS_ARE_FEWER_THAN_ROWS, rules.KEY_IS_UNIQUE),
-        nothing(_implausible(file_seqs), rules.QUANTITY_IS_PLAUSIBLE),
-    ]
-
-
-def _implausible(file_seqs: Sequence[int]) -> str:
-    rule = next(rule for rule in RULES if rule.name == rules.QUANTITY_IS_PLAUSIBLE)
-    return rules.bad_lines(rule, file_seqs, sql.SQL("{batch}")).as_string(None)
 
 
 def check_result(judgement: Judgement, verdict: Verdict) -> dg.AssetCheckResult:
@@ -258,11 +161,17 @@ def check_result(judgement: Judgement, verdict: Verdict) -> dg.AssetCheckResult:
     }
     if judgement.sample:
         metadata["first_bad_lines"] = dg.MetadataValue.table(
-            [dg.TableRecord(dict(vars(line))) for line in judgement.sample]
+            [
+                dg.TableRecord({n: v for n, v in vars(line).items() if n != "file_seq"})
+                for line in judgement.sample
+            ]
         )
-    reports = [r for key, r in verdict.reports.items() if rule.blocking and judgement.counts]
-    if reports:
-        metadata["quarantine_reports"] = dg.MetadataValue.json(reports)
+    if rule.blocking:
+        refused = list(judgement.counts)
+        if reports := [verdict.reports[seq] for seq in refused if seq in verdict.reports]:
+            metadata["quarantine_reports"] = dg.MetadataValue.json(reports)
+        if problems := [verdict.unreported[seq] for seq in refused if seq in verdict.unreported]:
+            metadata["quarantine_problems"] = dg.MetadataValue.json(problems)
     return dg.AssetCheckResult(
         asset_key=keys.RAW_DEMAND,
         check_name=rule.name,
@@ -305,5 +214,8 @@ def raw_demand_suite(
         if not judgement.passed:
             context.log.warning(_sentence(judgement, verdict))
         yield check_result(judgement, verdict)
-    for key, report in verdict.reports.items():
-        context.log.error(f"{key} is refused; every bad line is named in {report}")
+    for file in verdict.files:
+        if report := verdict.reports.get(file.file_seq):
+            context.log.error(f"{file.key} is refused; every bad line is named in {report}")
+        if problem := verdict.unreported.get(file.file_seq):
+            context.log.error(f"{file.key} is refused; {problem}")

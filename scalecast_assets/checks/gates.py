@@ -1,8 +1,9 @@
 """The model gates: what an artefact must be before it may be served, as blocking asset checks.
 
-Each gate looks at the stored bytes of the artefact that ``model_comparison`` judged, not at the
-model in memory. That a consumer waits for gates of earlier runs is in ``guard.py``; rules about
-data are in ``expectations.py`` and in dbt.
+Each gate looks at the stored bytes of the artefact that ``model_comparison`` made, not at the model
+in memory; ``promoted_model`` asks the same gates once more about the very bytes it publishes. That
+a consumer waits for gates of earlier runs is in ``guard.py``; rules about data are in
+``expectations.py`` and in dbt.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,10 +15,9 @@ import dagster as dg
 import numpy as np
 
 from scalecast_assets import keys
-from scalecast_assets.assets.comparison import read_verdict
+from scalecast_assets.assets.comparison import read_exhibit, read_verdict
 from scalecast_assets.assets.training import open_training_set, snapshot_path
-from scalecast_assets.contract.store import ObjectStore
-from scalecast_assets.forecasting import artefact
+from scalecast_assets.forecasting.artefact import Exhibit
 from scalecast_assets.forecasting.candidates.base import onnx_predictor
 from scalecast_assets.forecasting.parity import TOLERANCE, check_parity
 from scalecast_assets.forecasting.training_rows import Float32, Float64
@@ -58,23 +58,16 @@ class GateResult:
 
 
 def judge(
-    verdict: Mapping[str, Any],
-    store: ObjectStore,
-    training_set: TrainingSet,
-    snapshot: Path,
-    seed: int,
+    exhibit: Exhibit, training_set: TrainingSet, snapshot: Path, *, origin: int, seed: int
 ) -> dict[str, GateResult]:
-    """Hold the judged artefact against every blocking gate."""
-    folder = verdict["judged"]
-    judged = artefact.load(store, folder)
-    onnx = artefact.load_file(store, folder, judged, "model.onnx")
-    rows, native = artefact.load_verification(store, folder, judged)
-    latest = training_set.rows().take(np.flatnonzero(training_set.rows().day > verdict["origin"]))
+    """Hold the artefact against every blocking gate, on its own rows and those after ``origin``."""
+    onnx = exhibit.onnx
+    latest = training_set.features[training_set.has_history & (training_set.day > origin)]
     return {
-        "onnx_equals_native_model": onnx_equals_native(onnx, rows, native),
+        "onnx_equals_native_model": onnx_equals_native(onnx, exhibit.rows, exhibit.native),
         "serving_features_equal_sql_features": features_agree(training_set, snapshot, seed),
         "predictions_are_finite_and_not_negative": predictions_are_sane(
-            onnx, np.concatenate([rows, latest.features])
+            onnx, np.concatenate([exhibit.rows, latest])
         ),
         "onnx_is_at_most_100_mb": GateResult(
             len(onnx) <= MAX_ONNX_BYTES,
@@ -102,10 +95,11 @@ def features_agree(training_set: TrainingSet, snapshot: Path, seed: int) -> Gate
     return GateResult(
         parity.agrees,
         f"largest relative difference {parity.worst_difference:.2g} ({parity.worst_feature}) on "
-        f"{parity.rows:,} rows, allowed {TOLERANCE:g}",
+        f"{parity.rows:,} rows, allowed {TOLERANCE:g} on at least {parity.required_rows:,}",
         {
             "largest_difference": _number(parity.worst_difference),
             "rows": parity.rows,
+            "required_rows": parity.required_rows,
             "rows_by_stratum": parity.rows_by_stratum,
         },
     )
@@ -137,10 +131,15 @@ def build_model_gates() -> dg.AssetChecksDefinition:
         store: ObjectStoreResource,
         pipeline: PipelineResource,
     ) -> Iterator[dg.AssetCheckResult]:
-        verdict = read_verdict(store.store(), warehouse, pipeline)
         training_set = open_training_set(store.store(), warehouse, pipeline)
-        snapshot = snapshot_path(pipeline, training_set.summary.sha256)
-        results = judge(verdict, store.store(), training_set, snapshot, pipeline.seed)
+        verdict = read_verdict(store.store(), training_set)
+        results = judge(
+            read_exhibit(store.store(), verdict),
+            training_set,
+            snapshot_path(pipeline, training_set.summary.sha256),
+            origin=verdict["origin"],
+            seed=pipeline.seed,
+        )
         for name, result in {**results, **warnings_of(verdict)}.items():
             yield dg.AssetCheckResult(
                 asset_key=keys.MODEL_COMPARISON,

@@ -53,6 +53,10 @@ MAX_HORIZON_DAYS: Final = 56
 UNKNOWN_CODE: Final = 0
 """The code of a store or product that the model has not seen; known codes start at 1."""
 
+MAX_ID_BYTES: Final = 500
+"""UTF-8 bytes of a store or product id: longer ones are refused in files and in requests alike.
+Ids are part of the warehouse's key; Postgres refuses index entries beyond 2,700 bytes."""
+
 MAX_QUANTITY: Final = 1e9
 """Units per series and day beyond which a quantity is taken for a mistake and refused."""
 

@@ -5,6 +5,7 @@ write of a key holds that key's ``flock``, so compare-and-swap works between thr
 Symbolic links below the root are refused: nothing outside the directory is read or written.
 """
 
+import errno
 import fcntl
 import hashlib
 import logging
@@ -19,11 +20,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from scalecast_assets.contract.file_etags import blob_of_file, etag_of_file, etag_of_stat
 from scalecast_assets.contract.objects import (
     Blob,
     InvalidKey,
     ObjectInfo,
     ObjectNotFound,
+    ObjectUnreadable,
     PreconditionFailed,
     StoreError,
     StoreUnavailable,
@@ -36,10 +39,10 @@ RESERVED: Final = ".scalecast-store"
 
 _LOCKS: Final = 64
 _MAX_PART_BYTES: Final = 255
-_HASHED_UP_TO: Final = 64 * 1024
-"""Up to this size an etag is the content's sha256 (pointers: exact compare-and-swap); above it, the
-file's time, size and inode, so that listing gigabytes reads none of them."""
 _STALE_SECONDS: Final = 24 * 3600.0
+_NO_FILE_THERE: Final = {errno.ENOTDIR, errno.ENXIO}
+"""Below a plain file, or a socket: nothing to read, which is no error of its own."""
+_OF_ONE_FILE: Final = {errno.EACCES, errno.EPERM, errno.EIO}
 
 _log = logging.getLogger(__name__)
 
@@ -55,28 +58,23 @@ class DirectoryStore:
     def __repr__(self) -> str:
         return f"DirectoryStore({str(self.root)!r})"
 
-    def get(self, key: str) -> Blob:
-        """Return the whole object; raises ``ObjectNotFound``."""
-        with self.open(key) as file:
-            info = os.fstat(file.fileno())
-            body = file.read()
-        return Blob(body, _etag_of_stat(info) if len(body) > _HASHED_UP_TO else _etag_of(body))
+    def get(self, key: str, max_bytes: int | None = None) -> Blob:
+        """Return the whole object; raises ``ObjectNotFound`` or ``ObjectTooLarge``."""
+        with self.open(key) as file, self._reading(key):
+            return blob_of_file(file, key, max_bytes)
 
-    def get_if_changed(self, key: str, etag: str) -> Blob | None:
-        """Return the object, or ``None`` if it still has this etag; raises ``ObjectNotFound``."""
-        with self.open(key) as file:
-            if _etag_of_file(file) == etag:
+    def get_if_changed(self, key: str, etag: str, max_bytes: int | None = None) -> Blob | None:
+        """As ``get``; ``None`` if the object still has this etag."""
+        with self.open(key) as file, self._reading(key):
+            if etag_of_file(file) == etag:
                 return None
-            file.seek(0)
-            info = os.fstat(file.fileno())
-            body = file.read()
-        return Blob(body, _etag_of_stat(info) if len(body) > _HASHED_UP_TO else _etag_of(body))
+            return blob_of_file(file, key, max_bytes)
 
     @contextmanager
     def open(self, key: str) -> Iterator[BinaryIO]:
         """Stream the object; an overwrite meanwhile does not disturb the reader."""
         path = self._path(key)
-        with self._translated(key), _no_folder_is_a_file():
+        with self._reading(key):
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
             file = os.fdopen(descriptor, "rb") if _is_file(descriptor) else None
         if file is None:
@@ -133,7 +131,7 @@ class DirectoryStore:
     def copy(self, src: str, dst: str, *, etag: str | None = None) -> None:
         """Copy within the store; with ``etag`` only that content, else ``PreconditionFailed``."""
         with self.open(src) as source:
-            if etag is not None and (found := _etag_of_file(source)) != etag:
+            if etag is not None and (found := etag_of_file(source)) != etag:
                 raise PreconditionFailed(
                     f"object {src!r} in {self.root} changed meanwhile: expected etag {etag}, "
                     f"found {found}"
@@ -178,7 +176,8 @@ class DirectoryStore:
                 "most a file name may have"
             )
         path = self.root.joinpath(*parts)
-        if os.path.realpath(path) != str(path):
+        # A link that leads to itself is its own real path.
+        if os.path.realpath(path) != str(path) or os.path.islink(path):
             raise StoreError(
                 f"object {key!r} in {self.root} lies behind a symbolic link, which the store does "
                 "not follow; put the file itself there"
@@ -186,10 +185,17 @@ class DirectoryStore:
         return path
 
     def _walk(self, folder: str, prefix: str) -> Iterator[ObjectInfo]:
+        """Yield what ``folder`` holds; one below ``prefix`` that cannot be read is left out."""
         try:
-            with self._translated(folder), os.scandir(self.root / folder) as found:
+            # The dot asks for leave to look at the files too, not only to read their names.
+            with self._reading(folder), os.scandir(f"{self.root}/{folder}.") as found:
                 entries = [(e.name + "/" * e.is_dir(follow_symlinks=False), e) for e in found]
         except ObjectNotFound:
+            return
+        except ObjectUnreadable as error:
+            if prefix.startswith(folder):
+                raise
+            _log.warning("%s: not listed: %s", self, error)
             return
         for name, entry in sorted(entries, key=lambda pair: os.fsencode(pair[0])):
             key = folder + name
@@ -206,8 +212,7 @@ class DirectoryStore:
             _log.warning("%s: %r is no plain file and is not listed", self, key)
             return None
         try:
-            with self.open(key) as file:
-                info, etag = os.fstat(file.fileno()), _etag_of_file(file)
+            info, etag = self._look_at(key, entry)
         except ObjectNotFound:  # removed since the folder was read
             return None
         except InvalidKey as error:
@@ -216,10 +221,20 @@ class DirectoryStore:
         modified = datetime.fromtimestamp(info.st_mtime_ns / 1e9, UTC)
         return ObjectInfo(key, info.st_size, etag, modified)
 
+    def _look_at(self, key: str, entry: os.DirEntry[str]) -> tuple[os.stat_result, str]:
+        """Return stat and etag; of a file that cannot be read, what can be told without."""
+        try:
+            with self.open(key) as file, self._reading(key):
+                return os.fstat(file.fileno()), etag_of_file(file)
+        except ObjectUnreadable:  # is said to whoever reads it
+            with self._reading(key):
+                info = entry.stat(follow_symlinks=False)
+            return info, etag_of_stat(info)
+
     def _current_etag(self, key: str) -> str | None:
         try:
-            with self.open(key) as file:
-                return _etag_of_file(file)
+            with self.open(key) as file, self._reading(key):
+                return etag_of_file(file)
         except ObjectNotFound:
             return None
 
@@ -237,7 +252,7 @@ class DirectoryStore:
                 # Before Linux 6.13 the kernel stamps files by a clock that ticks every 4 ms.
                 os.utime(file.fileno(), ns=(time.time_ns(), time.time_ns()))
                 os.fsync(file.fileno())
-                etag = _etag_of_file(file)
+                etag = etag_of_file(file)
             with self._lock(key), self._translated(key):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 place(temporary, path)
@@ -273,6 +288,23 @@ class DirectoryStore:
             yield
 
     @contextmanager
+    def _reading(self, key: str) -> Iterator[None]:
+        """As ``_translated``, for what reads."""
+        with self._translated(key):
+            try:
+                yield
+            except OSError as error:
+                if error.errno in _NO_FILE_THERE:
+                    raise FileNotFoundError(error.errno, error.strerror, error.filename) from error
+                if error.errno in _OF_ONE_FILE:
+                    raise ObjectUnreadable(
+                        f"object {key!r} in {self.root} cannot be read: {error.strerror}; check "
+                        "that it, and the folders above it, are readable by this user, and that "
+                        "the disk is sound"
+                    ) from error
+                raise
+
+    @contextmanager
     def _translated(self, key: str) -> Iterator[None]:
         try:
             yield
@@ -290,15 +322,6 @@ class DirectoryStore:
             ) from error
 
 
-@contextmanager
-def _no_folder_is_a_file() -> Iterator[None]:
-    """For readers: below a plain file there is nothing, which is no error of its own."""
-    try:
-        yield
-    except NotADirectoryError as error:
-        raise FileNotFoundError(error.errno, error.strerror, error.filename) from error
-
-
 def _write_all(file: BinaryIO, data: bytes) -> None:
     file.write(data)
 
@@ -309,22 +332,6 @@ def _copy_all(source: BinaryIO, file: BinaryIO) -> None:
 
 def _is_file(descriptor: int) -> bool:
     return stat.S_ISREG(os.fstat(descriptor).st_mode)
-
-
-def _etag_of(body: bytes) -> str:
-    return hashlib.sha256(body).hexdigest()
-
-
-def _etag_of_stat(info: os.stat_result) -> str:
-    return f"{info.st_mtime_ns:x}-{info.st_size:x}-{info.st_ino:x}"
-
-
-def _etag_of_file(file: BinaryIO) -> str:
-    info = os.fstat(file.fileno())
-    if info.st_size > _HASHED_UP_TO:
-        return _etag_of_stat(info)
-    file.seek(0)
-    return _etag_of(file.read(_HASHED_UP_TO + 1))
 
 
 def _sync_folder(folder: Path) -> None:

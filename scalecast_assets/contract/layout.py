@@ -22,6 +22,10 @@ NATIVE_ENCODERS: Final = "encoders.pkl"
 
 FIRST_VERSION: Final = "1.0.0"
 
+MAX_NAME_BYTES: Final = 100
+"""UTF-8 bytes that a user's file name may take up in a key of ours: with what else the key has, no
+store finds it too long (255 bytes a part on a disk, 1,024 in all on S3)."""
+
 _VERSION: Final = re.compile(r"(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})", re.ASCII)
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
@@ -77,6 +81,11 @@ def archive_key(sha256: str) -> str:
 def quarantine_key(file: str, name: str) -> str:
     """``quarantine/<file>/<name>``: a refused file or its report; ``file`` without ``raw/``."""
     return f"quarantine/{file.removeprefix(RAW_PREFIX)}/{name}"
+
+
+def shortened(name: str) -> str:
+    """Return the name, or as many of its first characters as ``MAX_NAME_BYTES`` hold."""
+    return name.encode()[:MAX_NAME_BYTES].decode(errors="ignore")
 
 
 def check_sha256(text: str) -> str:

@@ -33,8 +33,16 @@ class PreconditionFailed(StoreError):
     """Somebody else wrote the object first: the conditional write (or read) was not done."""
 
 
+class ObjectTooLarge(StoreError):
+    """The object has more bytes than the reader takes; it was not read to its end."""
+
+
 class StoreUnavailable(StoreError):
     """The store cannot be reached, or refuses us; nothing is known about the object."""
+
+
+class ObjectUnreadable(StoreUnavailable):
+    """This object cannot be read (no permission, a bad disk block); others may well be."""
 
 
 @dataclass(frozen=True)
@@ -61,12 +69,15 @@ class ObjectStore(Protocol):
     Keys are relative and ``/``-separated. An etag is opaque; it changes when the content does.
     """
 
-    def get(self, key: str) -> Blob:
-        """Return the whole object; raises ``ObjectNotFound``."""
+    def get(self, key: str, max_bytes: int | None = None) -> Blob:
+        """Return the whole object; raises ``ObjectNotFound``.
+
+        Of an object with more than ``max_bytes`` no more is read, and ``ObjectTooLarge`` raised.
+        """
         ...
 
-    def get_if_changed(self, key: str, etag: str) -> Blob | None:
-        """Return the object, or ``None`` if it still has this etag; raises ``ObjectNotFound``."""
+    def get_if_changed(self, key: str, etag: str, max_bytes: int | None = None) -> Blob | None:
+        """As ``get``, but return ``None`` if the object still has this etag."""
         ...
 
     def open(self, key: str) -> AbstractContextManager[BinaryIO]:
@@ -112,6 +123,19 @@ class ObjectStore(Protocol):
     def url_of(self, key: str) -> str:
         """Return the address of the object, for people and reports; it need not exist."""
         ...
+
+
+def read_whole(file: BinaryIO, key: str, max_bytes: int | None) -> bytes:
+    """Read the object's stream to its end; raises ``ObjectTooLarge`` at byte ``max_bytes`` + 1."""
+    if max_bytes is None:
+        return file.read()
+    body = file.read(max_bytes + 1)
+    if len(body) > max_bytes:
+        raise ObjectTooLarge(
+            f"object {key!r} is larger than {max_bytes} bytes, the most it may have; put back what "
+            "belongs there"
+        )
+    return body
 
 
 def check_key(key: str) -> str:

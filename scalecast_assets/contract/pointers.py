@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Final, Generic, TypeVar
 
 from scalecast_assets.contract.layout import MODEL_POINTER, STATE_POINTER, is_version
-from scalecast_assets.contract.store import ObjectNotFound, ObjectStore
+from scalecast_assets.contract.store import Blob, ObjectNotFound, ObjectStore, ObjectTooLarge
 from scalecast_assets.contract.strict_json import (
     BundleError,
     Fields,
@@ -109,20 +109,23 @@ class Held(Generic[P]):
 
 def read_serving(store: ObjectStore) -> Held[ServingPointer] | None:
     """Return the serving pointer, or ``None`` before the first promotion."""
-    try:
-        blob = store.get(MODEL_POINTER)
-    except ObjectNotFound:
-        return None
-    return Held(ServingPointer.parse(blob.body), blob.etag)
+    blob = _read(store, MODEL_POINTER)
+    return None if blob is None else Held(ServingPointer.parse(blob.body), blob.etag)
 
 
 def read_state_pointer(store: ObjectStore) -> Held[StatePointer] | None:
     """Return the state pointer, or ``None`` before the first state."""
+    blob = _read(store, STATE_POINTER)
+    return None if blob is None else Held(StatePointer.parse(blob.body), blob.etag)
+
+
+def _read(store: ObjectStore, key: str) -> Blob | None:
     try:
-        blob = store.get(STATE_POINTER)
+        return store.get(key, MAX_POINTER_BYTES)
     except ObjectNotFound:
         return None
-    return Held(StatePointer.parse(blob.body), blob.etag)
+    except ObjectTooLarge as error:
+        raise BundleError(str(error)) from error
 
 
 def _traffic(fields: Fields) -> dict[str, float]:

@@ -21,6 +21,7 @@ from scalecast_assets.contract.objects import (
     StoreUnavailable,
     check_key,
     check_prefix,
+    read_whole,
 )
 
 _BODILESS: Final = {"404", "NotFound"}
@@ -42,6 +43,8 @@ _REFUSED: Final = {
     "InvalidToken",
 }
 
+_BUFFER_BYTES: Final = 1 << 20
+
 _log = logging.getLogger(__name__)
 
 
@@ -56,14 +59,14 @@ class S3Store:
     def __repr__(self) -> str:
         return f"S3Store('s3://{self.bucket}/{self.prefix}')"
 
-    def get(self, key: str) -> Blob:
-        """Return the whole object; raises ``ObjectNotFound``."""
+    def get(self, key: str, max_bytes: int | None = None) -> Blob:
+        """Return the whole object; raises ``ObjectNotFound`` or ``ObjectTooLarge``."""
         with self._translated(key):
             answer = self._client.get_object(**self._at(key))
-            return Blob(answer["Body"].read(), answer["ETag"])
+            return self._blob(key, answer, max_bytes)
 
-    def get_if_changed(self, key: str, etag: str) -> Blob | None:
-        """Return the object, or ``None`` if it still has this etag (one request, no body)."""
+    def get_if_changed(self, key: str, etag: str, max_bytes: int | None = None) -> Blob | None:
+        """As ``get``; ``None`` if the object still has this etag (one request, no body)."""
         with self._translated(key):
             try:
                 answer = self._client.get_object(**self._at(key), IfNoneMatch=etag)
@@ -71,16 +74,15 @@ class S3Store:
                 if _code_of(error) in {"304", "NotModified"}:
                     return None
                 raise
-            return Blob(answer["Body"].read(), answer["ETag"])
+            return self._blob(key, answer, max_bytes)
 
     @contextmanager
     def open(self, key: str) -> Iterator[BinaryIO]:
         """Stream the object in one request."""
         with self._translated(key):
             body = self._client.get_object(**self._at(key))["Body"]
-        raw = _Stream(self, key, body)
-        with io.BufferedReader(raw, 1 << 20) as file:
-            yield cast(BinaryIO, file)
+        with self._stream(key, body, _BUFFER_BYTES) as file:
+            yield file
 
     def put(self, key: str, data: bytes) -> str:
         """Write or overwrite the object and return its etag."""
@@ -149,6 +151,14 @@ class S3Store:
 
     def _at(self, key: str) -> dict[str, str]:
         return {"Bucket": self.bucket, "Key": self._name(key)}
+
+    def _blob(self, key: str, answer: dict[str, Any], max_bytes: int | None) -> Blob:
+        buffer_bytes = _BUFFER_BYTES if max_bytes is None else max_bytes + 1
+        with self._stream(key, answer["Body"], buffer_bytes) as file:
+            return Blob(read_whole(file, key, max_bytes), answer["ETag"])
+
+    def _stream(self, key: str, body: Any, buffer_bytes: int) -> BinaryIO:
+        return cast(BinaryIO, io.BufferedReader(_Stream(self, key, body), buffer_bytes))
 
     def _put(self, key: str, data: bytes, **condition: str) -> str:
         with self._translated(key):
@@ -259,6 +269,11 @@ class _Stream(io.RawIOBase):
             data: bytes = self._body.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
+
+    def readall(self) -> bytes:
+        with self._store._translated(self._key):
+            data: bytes = self._body.read()
+        return data
 
     def close(self) -> None:
         if not self.closed:

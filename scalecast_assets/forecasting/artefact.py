@@ -1,25 +1,30 @@
 """A fitted candidate in the store: its graph, its recipe, and predictions to check the graph by.
 
 Laid out at ``candidates/<training-set sha256>/<name>/``: ``model.onnx``, ``verification.npz``
-(feature rows and what the native model predicts for them) and, written last and vouching for the
-others by checksum, ``candidate.json``. Published versions are in ``contract/bundle.py``.
+(feature rows and what the native model predicts for them), for the winner ``demand_model.pkl`` and,
+written last and vouching for the others by checksum, ``candidate.json``. Published versions are in
+``contract/bundle.py``.
 """
 
 import hashlib
 import io
 import json
+import pickle
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import numpy as np
 
+from scalecast_assets.contract.layout import MODEL, NATIVE_MODEL
 from scalecast_assets.contract.store import ObjectNotFound, ObjectStore
 from scalecast_assets.forecasting.candidates.base import FittedModel
 from scalecast_assets.forecasting.training_rows import Float32, Float64, TrainingError, TrainingRows
 
 VERIFICATION_ROWS: Final = 5_000
 """Rows on which the ONNX graph is held against the native model."""
+
+VERIFICATION: Final = "verification.npz"
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,21 @@ class Artefact:
     """sha256 of each other file, by name."""
 
 
+@dataclass(frozen=True, eq=False)
+class Exhibit:
+    """An artefact with its files, read once: what is judged is, byte for byte, what is published.
+
+    ``rows`` ``(n, 16) float32`` and ``native`` ``(n,)`` are what the graph is verified on.
+    ``pickled``, for notebooks, is there if the artefact was saved with its native model.
+    """
+
+    artefact: Artefact
+    onnx: bytes
+    rows: Float32
+    native: Float64
+    pickled: bytes | None
+
+
 def folder_of(training_set_sha256: str, name: str) -> str:
     """Return the store folder of a candidate, without a slash at its end."""
     return f"candidates/{training_set_sha256}/{name}"
@@ -57,12 +77,18 @@ def save(
     horizon_days: int,
     fit_cutoff: int,
     seed: int,
+    with_native: bool = False,
 ) -> Artefact:
-    """Write a fitted model with a seeded sample of ``rows`` for its verification."""
+    """Write a fitted model with a seeded sample of ``rows`` for its verification.
+
+    ``with_native`` adds the pickled native model.
+    """
     sample = rows.sample(VERIFICATION_ROWS, seed).features
     buffer = io.BytesIO()
     np.savez(buffer, features=sample, native=fitted.predict_native(sample))
-    files = {"model.onnx": fitted.onnx, "verification.npz": buffer.getvalue()}
+    files = {MODEL: fitted.onnx, VERIFICATION: buffer.getvalue()}
+    if with_native:
+        files[NATIVE_MODEL] = pickle.dumps(fitted.native)
     for name, data in files.items():
         store.put(f"{folder}/{name}", data)
     artefact = Artefact(
@@ -103,9 +129,36 @@ def load_verification(
     store: ObjectStore, folder: str, artefact: Artefact
 ) -> tuple[Float32, Float64]:
     """Return the verification rows ``(n, 16) float32`` and the native predictions ``(n,)``."""
-    data = load_file(store, folder, artefact, "verification.npz")
+    data = load_file(store, folder, artefact, VERIFICATION)
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         return arrays["features"], arrays["native"]
+
+
+def load_exhibit(
+    store: ObjectStore, folder: str, expected_files: Mapping[str, str] | None
+) -> Exhibit:
+    """Read an artefact whole, if its files still are ``expected_files``, sha256 by name.
+
+    Raises TrainingError if the folder was written again since, or a file was altered.
+    """
+    artefact = load(store, folder)
+    if artefact.files != expected_files:
+        raise TrainingError(
+            f"{folder}: expected the files that the comparison was held on, found others: it was "
+            "written again since; materialize model_comparison with its checks"
+        )
+    rows, native = load_verification(store, folder, artefact)
+    return Exhibit(
+        artefact=artefact,
+        onnx=load_file(store, folder, artefact, MODEL),
+        rows=rows,
+        native=native,
+        pickled=(
+            load_file(store, folder, artefact, NATIVE_MODEL)
+            if NATIVE_MODEL in artefact.files
+            else None
+        ),
+    )
 
 
 def load_all(

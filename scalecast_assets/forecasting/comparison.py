@@ -17,15 +17,21 @@ from scalecast_assets.forecasting.candidates import candidate
 from scalecast_assets.forecasting.candidates.base import FittedModel, Log, onnx_predictor
 from scalecast_assets.forecasting.evaluation import Holdout, Scores, score
 from scalecast_assets.forecasting.leaderboard import (
+    NO_CHAMPION,
     ChampionEntry,
     Decision,
     LeaderboardRow,
     choose,
     ranked,
 )
+from scalecast_assets.forecasting.training_rows import TrainingError, TrainingRows
 from scalecast_assets.forecasting.training_set import TrainingSet
 
 BudgetOf = Callable[[str], Budget]
+
+
+class ChampionGivesWay(Exception):
+    """The champion's recipe is not one that this code can fit; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -61,12 +67,16 @@ def compare(
     budget_of: BudgetOf,
     seed: int,
     log: Log,
+    no_champion: str = NO_CHAMPION,
 ) -> Comparison:
     """Score everyone on the last ``horizon_days`` and decide.
 
+    A champion whose recipe this code cannot fit any more gives way, with the reason.
+
     Args:
         candidates: name → what was fitted up to the origin, and its ONNX graph.
-        champion: what is served now, or None before the first promotion.
+        champion: what is served now, or None if there is nothing to compare with.
+        no_champion: why there is none, as a part of a sentence.
     """
     origin = training_set.origin(horizon_days)
     holdout = Holdout.of(training_set, origin)
@@ -85,19 +95,24 @@ def compare(
         budget = Budget(fit_rows=len(past), tune_rows=len(past))
         reference = candidate(name).fit(past, budget=budget, seed=seed, log=log)
         enter(name, reference.onnx, reference.fit_seconds)
-    frozen = None
+    frozen, entry = None, None
     if champion is not None:
-        entry = champion.entry
-        refitted = candidate(entry.name).refit(
-            past, entry.params, budget=budget_of(entry.name), seed=seed, log=log
-        )
-        enter(keys.CHAMPION, refitted.onnx, refitted.fit_seconds)
         frozen = _score_frozen(champion, holdout)
+        try:
+            refitted = _refit_champion(champion.entry, past, budget_of, seed, log)
+        except ChampionGivesWay as reason:
+            no_champion = str(reason)
+            log(no_champion)
+        else:
+            entry = champion.entry
+            enter(keys.CHAMPION, refitted.onnx, refitted.fit_seconds)
     decision = choose(
         rows,
-        champion.entry if champion else None,
+        entry,
         training_set_sha256=training_set.summary.sha256,
+        data_until=training_set.summary.last_day,
         params={name: artefact.params for name, (artefact, _) in candidates.items()},
+        no_champion=no_champion,
     )
     contender = min((row for row in rows if row.name in candidates), key=lambda row: row.mae).name
     return Comparison(origin, holdout, ranked(rows), scores, decision, contender, frozen)
@@ -115,6 +130,19 @@ def refit_winner(
     return candidate(artefact.name).refit(
         training_set.rows(), artefact.params, budget=budget_of(artefact.name), seed=seed, log=log
     )
+
+
+def _refit_champion(
+    entry: ChampionEntry, past: TrainingRows, budget_of: BudgetOf, seed: int, log: Log
+) -> FittedModel:
+    try:
+        recipe, budget = candidate(entry.name), budget_of(entry.name)
+        return recipe.refit(past, entry.params, budget=budget, seed=seed, log=log)
+    except (KeyError, TrainingError) as problem:
+        raise ChampionGivesWay(
+            f"champion {entry.version} ({entry.name}) cannot be fitted again and gives way: "
+            f"{problem.args[0]}"
+        ) from problem
 
 
 def _score_frozen(champion: Champion, holdout: Holdout) -> LeaderboardRow | None:

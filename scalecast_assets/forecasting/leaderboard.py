@@ -4,14 +4,17 @@ The figures come from ``evaluation.py``; carrying a decision out (refit, gates, 
 business of the ``promoted_model`` asset; pictures of it are in ``report.py``.
 """
 
+import datetime as dt
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from scalecast_assets.keys import BASELINES, CANDIDATES, CHAMPION
 
 Outcome = Literal["promoted", "kept", "unchanged"]
+
+NO_CHAMPION: Final = "there was no champion"
 
 _DECIMALS = {"mae": 3, "rmse": 3, "r2": 3, "rmsse": 3, "bias": 3, "one_step_mae": 3}
 _PERCENT = ("mape", "wape")
@@ -94,14 +97,18 @@ def choose(
     champion: ChampionEntry | None = None,
     *,
     training_set_sha256: str,
+    data_until: dt.date,
     params: Mapping[str, Mapping[str, Any]],
+    no_champion: str = NO_CHAMPION,
 ) -> Decision:
     """Decide whether the best of the six is promoted.
 
-    ``params`` holds the tuned parameters of each candidate on this training set. With a champion,
-    ``rows`` must hold the row ``champion``: its recipe refitted up to the same origin. A contender
-    must have a lower MAE than that to be promoted. The same training set and recipe as the
-    champion's change nothing.
+    ``params`` holds the tuned parameters of each candidate on this training set, whose last day is
+    ``data_until``. Without a champion the contender is promoted, and ``no_champion`` says why there
+    is none. The champion's own recipe as contender is a tie by nature: it changes nothing on the
+    champion's training set and is promoted, as a refresh, on another one. Any other contender must
+    have a lower MAE than the row ``champion`` in ``rows``, which is the champion's recipe refitted
+    up to the same origin; else the champion is kept.
     """
     contender = contender_of(rows)
     learned = min((_row(rows, n) for n in CANDIDATES if n not in BASELINES), key=_mae)
@@ -114,18 +121,21 @@ def choose(
         else f"the best learned model, {learned.name}, has {learned.mae:.4g}: a baseline is served"
     )
     if champion is None:
-        why = f"{lead} ({beside}), and there was no champion."
+        why = f"{lead} ({beside}), and {no_champion}."
         return Decision("promoted", contender.name, why, beats)
-    if (
-        champion.training_set_sha256 == training_set_sha256
-        and champion.name == contender.name
-        and dict(champion.params) == dict(params[contender.name])
-    ):
+    if champion.name == contender.name and dict(champion.params) == dict(params[contender.name]):
+        if champion.training_set_sha256 == training_set_sha256:
+            why = (
+                f"Champion {champion.version} is {champion.name} with the same parameters, fitted "
+                f"on this very training set; its MAE is {contender.mae:.4g}, still the lowest of "
+                "the six."
+            )
+            return Decision("unchanged", champion.name, why, beats)
         why = (
-            f"Champion {champion.version} is {champion.name} with the same parameters, fitted on "
-            f"this very training set; its MAE is {contender.mae:.4g}, still the lowest of the six."
+            f"{lead} ({beside}). This is a refresh: the recipe of champion {champion.version} is "
+            f"still the best and is fitted anew, on data until {data_until.isoformat()}."
         )
-        return Decision("unchanged", champion.name, why, beats)
+        return Decision("promoted", contender.name, why, beats)
     held = _row(rows, CHAMPION)
     if contender.mae < held.mae:
         gain = 1 - contender.mae / held.mae

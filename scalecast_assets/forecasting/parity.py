@@ -1,9 +1,11 @@
 """The gate's evidence that serving's features are the training's: numpy beside SQL, row by row.
 
 A sample of snapshot rows, stratified by what goes wrong first (imputed days, closures, gaps, short
-histories), is computed again from panels, and held against what SQL computed.
+histories), is computed again from panels, and held against what SQL computed. A panel reaches back
+eight weeks only, so where stores are few, as many panels are made as the sample needs.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -19,6 +21,11 @@ from scalecast_assets.forecasting.training_rows import Float64
 from scalecast_assets.forecasting.training_set import TrainingSet
 
 SAMPLE_ROWS: Final = 2_000
+"""Rows that are drawn, where there are as many."""
+
+REQUIRED_ROWS: Final = 1_000
+"""Fewer prove nothing, unless there are no more rows with history."""
+
 TOLERANCE: Final = 1e-6
 """Largest allowed |a-b| / max(1, |b|), in float64."""
 
@@ -32,28 +39,31 @@ class Parity:
     """How far apart the two are: the worst relative difference, and on which feature."""
 
     rows: int
+    required_rows: int
     rows_by_stratum: dict[str, int]
     worst_difference: float
     worst_feature: str
 
     @property
     def agrees(self) -> bool:
-        """Whether every feature of every sampled row is within the tolerance."""
-        return self.rows > 0 and self.worst_difference <= TOLERANCE
+        """Whether enough rows were compared, and every feature of each is within the tolerance."""
+        enough = self.rows >= max(1, self.required_rows)
+        return enough and self.worst_difference <= TOLERANCE
 
 
 def check_parity(training_set: TrainingSet, snapshot: Path, seed: int) -> Parity:
     """Compute a stratified sample of at least 1,000 rows (all, if fewer) again and compare."""
     random = np.random.default_rng(seed)
     strata = _strata(training_set)
-    origins = _origins(training_set, strata, random)
-    sampled, matrix = _sample_and_compute(training_set, strata, origins, random)
+    required = min(REQUIRED_ROWS, len(strata[ORDINARY]))
+    sampled, matrix = _sample_and_compute(training_set, strata, required, random)
     expected = _sql_features(snapshot, sampled)
     difference = np.abs(matrix - expected) / np.maximum(1.0, np.abs(expected))
     difference = np.where(np.isnan(matrix) | np.isnan(expected), np.inf, difference)
     column = int(difference.max(axis=0, initial=0.0).argmax())
     return Parity(
         rows=len(sampled),
+        required_rows=required,
         rows_by_stratum={
             name: int(np.isin(sampled, rows, assume_unique=True).sum())
             for name, rows in strata.items()
@@ -95,32 +105,55 @@ def _origins(
 def _sample_and_compute(
     training_set: TrainingSet,
     strata: dict[str, Positions],
-    origins: list[int],
+    required: int,
     random: np.random.Generator,
 ) -> tuple[Positions, Float64]:
+    """Draw rows, sorted, and compute their features, ``(n, 16) float64``; NaN without history."""
     chosen: list[Positions] = []
     computed: list[Float64] = []
     taken = np.zeros(len(training_set), dtype=bool)
-    for origin in origins:
+    for origin, budget in _panels(training_set, strata, taken, required, random):
         panel = training_set.panel(origin)
-        free = _within(training_set, panel) & ~taken
-        rows = _drawn(strata, free, -(-SAMPLE_ROWS // len(origins)), random)
+        rows = _drawn(strata, _within(training_set, panel) & ~taken, budget, random)
         taken[rows] = True
-        given = training_set.features[rows]
-        matrix, has_history = features(
-            panel,
-            training_set.series[rows],
-            training_set.day[rows],
-            given[:, FEATURES.index("price")],
-            given[:, FEATURES.index("promotion")] > 0,
-            given[:, FEATURES.index("store_id_encoded")].astype(np.int64),
-            given[:, FEATURES.index("product_id_encoded")].astype(np.int64),
-        )
-        matrix[~has_history] = np.nan
         chosen.append(rows)
-        computed.append(matrix)
+        computed.append(_numpy_features(training_set, panel, rows))
     order = np.argsort(np.concatenate(chosen))
     return np.concatenate(chosen)[order], np.concatenate(computed)[order]
+
+
+def _panels(
+    training_set: TrainingSet,
+    strata: dict[str, Positions],
+    taken: npt.NDArray[np.bool_],
+    required: int,
+    random: np.random.Generator,
+) -> Iterator[tuple[int, int]]:
+    """Yield origins, and how many rows to draw from each, until ``required`` rows are ``taken``.
+
+    Each further origin is the day of the latest row that is not taken yet: its panel holds it.
+    """
+    origins = _origins(training_set, strata, random)
+    for origin in origins:
+        yield origin, -(-SAMPLE_ROWS // len(origins))
+    known = strata[ORDINARY]
+    while (missing := required - int(taken.sum())) > 0:
+        yield int(training_set.day[known[~taken[known]]].max()), missing
+
+
+def _numpy_features(training_set: TrainingSet, panel: Panel, rows: Positions) -> Float64:
+    given = training_set.features[rows]
+    matrix, has_history = features(
+        panel,
+        training_set.series[rows],
+        training_set.day[rows],
+        given[:, FEATURES.index("price")],
+        given[:, FEATURES.index("promotion")] > 0,
+        given[:, FEATURES.index("store_id_encoded")].astype(np.int64),
+        given[:, FEATURES.index("product_id_encoded")].astype(np.int64),
+    )
+    matrix[~has_history] = np.nan
+    return matrix
 
 
 def _within(training_set: TrainingSet, panel: Panel) -> npt.NDArray[np.bool_]:

@@ -75,6 +75,20 @@ class Curve:
     baseline: Float64
     baseline_name: str
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the curve as plain lists, for the verdict."""
+        return {
+            name: value.tolist() if isinstance(value, np.ndarray) else value
+            for name, value in vars(self).items()
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Curve":
+        """Return the curve written by ``to_json``."""
+        days = {name: np.array(values[name], np.int32) for name in ("day", "forecast_day")}
+        units = {n: np.array(values[n], np.float64) for n in ("actual", "forecast", "baseline")}
+        return cls(**{**values, **days, **units})
+
 
 @dataclass(frozen=True)
 class SourceFile:

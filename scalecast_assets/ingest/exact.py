@@ -22,13 +22,12 @@ from typing import Final
 
 import pyarrow as pa
 
-from scalecast_assets.contract.columns import RAW_COLUMNS
+from scalecast_assets.contract.columns import MAX_ID_BYTES, RAW_COLUMNS
 from scalecast_assets.ingest.header import Layout
 from scalecast_assets.ingest.lines import (
     DATE_IS_A_DAY,
     LANDED_SCHEMA,
     LINES_ARE_WELL_FORMED,
-    MAX_ID_BYTES,
     MAX_RECORD_BYTES,
     PRICE_IS_A_NUMBER,
     PRODUCT_ID_IS_PRESENT,

@@ -44,8 +44,8 @@ class Intake:
 
     ``keys`` are taken in their order, as the newest data there is. Without keys everything that
     waits in ``raw/`` is taken in the order of (last modified, key). ``again`` and ``replace`` take
-    known bytes anew (without keys: everything in ``raw/``), and ``replace`` marks the files as the
-    whole content that the warehouse shall have.
+    known bytes anew (without keys: everything in ``raw/``, in that order, as the newest data), and
+    ``replace`` marks the files as the whole content that the warehouse shall have.
     """
 
     run_id: str
@@ -137,8 +137,8 @@ def _take(
                 remember_object(conn, info, file.sha256)
             return _known(info.key, known, seen)
         archive(store, file)
-        explicit = bool(intake.keys) or known is not None
-        seq = next_seq_now(conn) if explicit else next_seq_at(conn, info.last_modified)
+        asked_for = bool(intake.keys) or intake.again or intake.replace
+        seq = next_seq_now(conn) if asked_for else next_seq_at(conn, info.last_modified)
         return _land(conn, intake, file, info, seq, known)
     finally:
         file.path.unlink()
@@ -254,11 +254,18 @@ def _forget_decided(conn: Connection) -> None:
 
 
 def _refuse_unfinished_replacements(conn: Connection, run_id: str) -> None:
-    """A replacement of which not every file was landed must never be published in part."""
+    """A replacement of which a file was not landed, or taken away, must not be published in part.
+
+    A file is taken away by a run that loads it again on its own.
+    """
     conn.execute(
-        "update warehouse.file_ledger set state = 'refused', decided_at = now(),"
-        " reason = 'the run that was to replace everything ended early; run it again'"
-        " where state in ('landed', 'validated') and replace_run <> %s and replace_size is null",
+        "update warehouse.file_ledger f set state = 'refused', decided_at = now(),"
+        " reason = case when replace_size is null"
+        " then 'the run that was to replace everything ended early; run it again'"
+        " else 'another run took a file of this replacement of everything; run it again' end"
+        " where state in ('landed', 'validated') and replace_run <> %s and"
+        " (replace_size is null or replace_size > (select count(*) from warehouse.file_ledger o"
+        " where o.replace_run = f.replace_run and o.state in ('landed', 'validated')))",
         (run_id,),
     )
 

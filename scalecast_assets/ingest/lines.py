@@ -21,9 +21,6 @@ PROMOTION_IS_TRUE_OR_FALSE: Final = "promotion_is_true_or_false"
 
 BLOCK_BYTES: Final = 4 * 1024 * 1024
 MAX_RECORD_BYTES: Final = 1024 * 1024
-MAX_ID_BYTES: Final = 500
-"""An id is part of the warehouse's key; Postgres refuses index entries beyond 2,700 bytes."""
-
 MAX_VALUE_CHARACTERS: Final = 200
 
 LANDED_SCHEMA: Final = pa.schema(

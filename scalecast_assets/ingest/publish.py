@@ -1,7 +1,8 @@
 """Publish validated files: warehouse, id codes, changed ranges and ledger, in one transaction.
 
 Each file is merged in the order of ``file_seq`` (``merge.py``). A replacement (see ``intake.py``)
-makes the union of its files the whole warehouse instead. The counts of the merge must add up to
+makes the union of its files the whole warehouse instead, and files from before it add nothing
+(``replacements.py``). The counts of the merge must add up to
 what the ledger promised, or nothing is published. Publishing reads only what the ledger calls
 validated: it trusts no caller.
 """
@@ -12,6 +13,7 @@ from typing import Final, LiteralString
 
 from scalecast_assets.ingest.ledger import LedgerFile, files_in_state
 from scalecast_assets.ingest.merge import Merged, merge_file, replace_everything
+from scalecast_assets.ingest.replacements import supersede
 from scalecast_assets.ingest.schema import (
     PUBLISH_LOCK,
     Connection,
@@ -42,13 +44,17 @@ class PublishedFile:
 
 @dataclass(frozen=True)
 class Publication:
-    """What one transaction did; ``deleted`` rows are those that a replacement's files lack."""
+    """What one transaction did; ``deleted`` rows are those that a replacement's files lack.
+
+    ``superseded`` are the keys of validated files that came before a replacement and add nothing.
+    """
 
     files: tuple[PublishedFile, ...]
     deleted: int
     warehouse_rows: int
     changed_stores: int
     replaced: bool
+    superseded: tuple[str, ...]
 
 
 def publish(conn: Connection) -> Publication:
@@ -58,12 +64,10 @@ def publish(conn: Connection) -> Publication:
         lock_in_transaction(conn, PUBLISH_LOCK)
         for setting in ("work_mem", "maintenance_work_mem"):
             conn.execute("select set_config(%s, %s, true)", (setting, _MEMORY))
-        validated = files_in_state(conn, "validated")
-        replacement = _latest_replacement(validated)
-        files = [f for f in validated if f.replace_run is None]
-        if replacement:
-            _supersede(conn, replacement)
-            files = [f for f in files if f.file_seq > replacement[-1].file_seq]
+        # Waits for an intake that drops landed rows; then none does until the commit.
+        conn.execute("lock table landing.demand_rows in access share mode")
+        replacement, superseded = supersede(conn)
+        files = [f for f in files_in_state(conn, "validated") if f.replace_run is None]
         seqs = [file.file_seq for file in (*replacement, *files)]
         landed = _summarize(conn, seqs)
         _give_codes(conn)
@@ -86,6 +90,7 @@ def publish(conn: Connection) -> Publication:
                 (seqs,),
             ),
             bool(replacement),
+            superseded,
         )
     if published:
         conn.execute("analyze warehouse.demand_data")
@@ -95,27 +100,6 @@ def publish(conn: Connection) -> Publication:
 def _count(conn: Connection, query: LiteralString, values: Sequence[object] = ()) -> int:
     row = conn.execute(query, values).fetchone()
     return int(row[0]) if row else 0
-
-
-def _latest_replacement(validated: Sequence[LedgerFile]) -> list[LedgerFile]:
-    """The files of the newest replacement of which every file is validated."""
-    for last in reversed(validated):
-        files = [f for f in validated if f.replace_run and f.replace_run == last.replace_run]
-        if files and len(files) == last.replace_size:
-            return files
-    return []
-
-
-def _supersede(conn: Connection, replacement: Sequence[LedgerFile]) -> None:
-    """Close the files that came before the replacement and are not part of it."""
-    last = replacement[-1]
-    conn.execute(
-        "update warehouse.file_ledger set state = 'published', published_at = now(),"
-        " reason = 'superseded by the replacement of run ' || %(run)s::text"
-        " where state = 'validated' and file_seq < %(seq)s"
-        " and replace_run is distinct from %(run)s",
-        {"run": last.replace_run, "seq": last.file_seq},
-    )
 
 
 def _summarize(conn: Connection, seqs: Sequence[int]) -> dict[int, int]:
@@ -176,8 +160,13 @@ def _reconciled(file: LedgerFile, in_landing: int, merged: Merged) -> PublishedF
 
 
 def _mark_published(conn: Connection, seqs: Sequence[int]) -> None:
-    conn.execute(
+    marked = conn.execute(
         "update warehouse.file_ledger set state = 'published', reason = null,"
-        " published_at = now() where file_seq = any(%s)",
+        " published_at = now() where file_seq = any(%s) and state = 'validated'",
         (list(seqs),),
-    )
+    ).rowcount
+    if marked != len(seqs):
+        raise ReconciliationError(
+            f"{len(seqs)} files were validated, {marked} still are: another run refused or landed"
+            " the others meanwhile. Nothing was published: run again"
+        )

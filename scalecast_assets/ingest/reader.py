@@ -61,8 +61,12 @@ class RawFile:
             if fault:
                 yield _only(fault)
                 return
-            source = gzip.GzipFile(fileobj=raw) if self.name.endswith(".gz") else raw
+            source = gzip.GzipFile(fileobj=raw) if _is_named_gzip(self.name) else raw
             yield from _Stream(self, source).blocks()
+
+
+def _is_named_gzip(name: str) -> bool:
+    return name.lower().endswith(".gz")
 
 
 def _only(fault: RejectedLine) -> Block:
@@ -79,9 +83,9 @@ def _fault_of_container(raw: BinaryIO, name: str) -> RejectedLine | None:
         return rejected(1, "", "", FILE_HAS_ROWS, "the file is empty")
     if magic.startswith(_ZIP):
         reason = "this is a ZIP archive (or a spreadsheet), not CSV; unpack it or export it as CSV"
-    elif is_gzip and not name.endswith(".gz"):
+    elif is_gzip and not _is_named_gzip(name):
         reason = "this is gzip, but the name does not end in .csv.gz; rename it"
-    elif name.endswith(".gz") and not is_gzip:
+    elif _is_named_gzip(name) and not is_gzip:
         reason = "the name ends in .gz, but this is not gzip; rename it or compress it"
     elif magic.startswith(_UTF16):
         reason = "not UTF-8: this is UTF-16; save it as UTF-8"

@@ -29,7 +29,8 @@ create table if not exists landing.rejected_lines (
 );
 create index if not exists rejected_lines_by_file on landing.rejected_lines (file_seq, rule);
 
--- One row per distinct content. Files of a run that replaces the warehouse carry that run's id in
+-- One row per distinct content. A published file with a reason is not in the data (any more): a
+-- replacement superseded it. Files of a run that replaces the warehouse carry that run's id in
 -- `replace_run`, and how many they are: they are published together or not at all.
 create table if not exists warehouse.file_ledger (
     sha256 text primary key,
@@ -46,6 +47,14 @@ create table if not exists warehouse.file_ledger (
     landed_at timestamptz not null default now(),
     decided_at timestamptz,
     published_at timestamptz
+);
+
+-- Every replacement of the whole warehouse that was published, at its last file's place in the order: a
+-- file of a lower `file_seq` must add nothing to it, however late it comes.
+create table if not exists warehouse.replacements (
+    file_seq bigint primary key,
+    run_id text not null,
+    published_at timestamptz not null default now()
 );
 
 -- What the bucket showed: which version of which key held which content.

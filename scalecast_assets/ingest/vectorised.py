@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from scalecast_assets.contract.columns import RAW_COLUMNS
+from scalecast_assets.contract.columns import MAX_ID_BYTES, RAW_COLUMNS
 from scalecast_assets.ingest.header import Layout
-from scalecast_assets.ingest.lines import LANDED_SCHEMA, MAX_ID_BYTES, MAX_RECORD_BYTES
+from scalecast_assets.ingest.lines import LANDED_SCHEMA, MAX_RECORD_BYTES
 
 Bytes = npt.NDArray[np.uint8]
 Positions = npt.NDArray[np.intp]

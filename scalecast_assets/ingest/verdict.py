@@ -14,12 +14,13 @@ from typing import IO, Final
 
 from psycopg import sql
 
-from scalecast_assets.contract.layout import archive_key, quarantine_key
+from scalecast_assets.contract.layout import archive_key, quarantine_key, shortened
 from scalecast_assets.contract.objects import ObjectStore
 from scalecast_assets.ingest.ledger import LedgerFile
 from scalecast_assets.ingest.rules import RULES, Rule, bad_lines
 from scalecast_assets.ingest.schema import Connection
 
+REPORT_NAME: Final = "report.csv"
 REPORT_COLUMNS: Final = ("line", "column", "value", "rule", "reason")
 
 
@@ -28,6 +29,7 @@ class BadLine:
     """One line of a sample: where, what, why."""
 
     file: str
+    file_seq: int
     line: int
     column: str
     value: str
@@ -37,39 +39,44 @@ class BadLine:
 def look_closer(
     conn: Connection, rule: Rule, files: Sequence[LedgerFile], limit: int = 20
 ) -> tuple[dict[int, int], list[BadLine]]:
-    """How many lines of each file break the rule, by file_seq, and the first of them."""
-    keys = {file.file_seq: file.key for file in files}
+    """How many lines of each file break the rule, by file_seq, and the first of them.
+
+    The sample has each file's first line, and the first ``limit`` lines of all.
+    """
     with conn.transaction():
         conn.execute(
             sql.SQL("create temporary table bad_lines on commit drop as {}").format(
-                bad_lines(rule, list(keys))
+                bad_lines(rule, [file.file_seq for file in files])
             )
         )
         counts = conn.execute(
             "select file_seq, count(*) from bad_lines group by file_seq", prepare=False
         )
         sample = conn.execute(
-            "select file_seq, line_no, column_name, value, reason from bad_lines"
-            " order by file_seq, line_no limit %s",
+            "select file_seq, line_no, column_name, value, reason from (select *,"
+            " row_number() over (order by file_seq, line_no, column_name) as nth,"
+            " row_number() over (partition by file_seq order by line_no, column_name) as of_file"
+            " from bad_lines) numbered where nth <= %s or of_file = 1 order by nth",
             (limit,),
             prepare=False,
         )
-        return dict(counts.fetchall()), [BadLine(keys[seq], *rest) for seq, *rest in sample]
+        keys = {file.file_seq: file.key for file in files}
+        return dict(counts.fetchall()), [BadLine(keys[row[0]], *row) for row in sample]
 
 
 def quarantine_folder(file: LedgerFile) -> str:
-    """The folder of a refused file, below ``quarantine/``."""
-    return f"{Path(file.key).name}-{file.sha256[:8]}"
+    """The folder of a refused file, below ``quarantine/``: its name, short, and its checksum."""
+    return f"{shortened(Path(file.key).name)}-{file.sha256[:8]}"
 
 
 def report_key(file: LedgerFile) -> str:
     """Where the report on a refused file is."""
-    return quarantine_key(quarantine_folder(file), "report.csv")
+    return quarantine_key(quarantine_folder(file), REPORT_NAME)
 
 
 def quarantine(conn: Connection, store: ObjectStore, file: LedgerFile) -> str:
     """Copy the refused file aside, with a report that names every bad line; returns its key."""
-    store.copy(archive_key(file.sha256), quarantine_key(quarantine_folder(file), _name(file)))
+    store.copy(archive_key(file.sha256), quarantine_key(quarantine_folder(file), _copy_name(file)))
     with tempfile.NamedTemporaryFile(prefix="report-") as report:
         write_report(conn, file, report)
         report.flush()
@@ -94,16 +101,23 @@ def write_report(conn: Connection, file: LedgerFile, report: IO[bytes]) -> None:
             report.write(piece)
 
 
-def _name(file: LedgerFile) -> str:
-    return Path(file.key).name
+def _copy_name(file: LedgerFile) -> str:
+    """The file's own name where that is short, and not the report's."""
+    name = Path(file.key).name
+    short = shortened(name)
+    if short != name:
+        suffix = name[-len(".csv.gz") :] if name.lower().endswith(".gz") else name[-len(".csv") :]
+        return f"{short}-{file.sha256[:8]}{suffix}"
+    return f"refused-{name}" if name.lower() == REPORT_NAME else name
 
 
 def decide(conn: Connection, files: Sequence[LedgerFile], refused: Mapping[int, str]) -> None:
     """Set the states of the judged files, in one transaction.
 
-    If none is refused (``refused`` maps file_seq to the reason), all are validated. Otherwise the
-    others wait as ``landed`` for a run in which nothing is refused; but the rest of a replacement
-    is refused with its bad file, because half a replacement would delete what nobody meant to.
+    If none is refused (``refused`` maps file_seq to the reason), all are validated. Otherwise each
+    of the others stays what it is: ``landed`` waits for a run in which nothing is refused, and
+    ``validated`` is what another run is about to publish. But the rest of a replacement is refused
+    with its bad file, because half a replacement would delete what nobody meant to.
     """
     reasons = dict(refused)
     for file in files:
@@ -112,12 +126,16 @@ def decide(conn: Connection, files: Sequence[LedgerFile], refused: Mapping[int, 
             reasons[file.file_seq] = (
                 f"not loaded: {bad[0].key}, of the same replacement, is refused"
             )
-    state = "landed" if reasons else "validated"
+    accepted = [] if reasons else [file.file_seq for file in files]
     with conn.transaction():
-        for file in files:
-            reason = reasons.get(file.file_seq)
+        for file_seq, reason in sorted(reasons.items()):
             conn.execute(
-                "update warehouse.file_ledger set state = %s, reason = %s, decided_at = now()"
-                " where file_seq = %s and state in ('landed', 'validated')",
-                ("refused" if reason else state, reason, file.file_seq),
+                "update warehouse.file_ledger set state = 'refused', reason = %s,"
+                " decided_at = now() where file_seq = %s and state in ('landed', 'validated')",
+                (reason, file_seq),
             )
+        conn.execute(
+            "update warehouse.file_ledger set state = 'validated', reason = null,"
+            " decided_at = now() where file_seq = any(%s) and state = 'landed'",
+            (accepted,),
+        )

@@ -1,7 +1,8 @@
 """The backlog of the feature tables: ``warehouse.changed_ranges``, and what became of it.
 
 Publishing writes the ranges (``ingest/publish.py``), dbt reads them. Here they are listed before
-dbt runs and cleared after its tests passed, and here is counted what dbt made of them.
+dbt runs and cleared after its tests passed, and here is counted what dbt made of them, and read
+under which contract. What must be true of both before features are used is in ``checks/guard.py``.
 """
 
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 
 from psycopg import sql
 
+from scalecast_assets.contract.columns import FEATURE_SEMANTICS, Calendar
 from scalecast_assets.ingest.schema import Connection
 
 
@@ -52,16 +54,25 @@ def table_identity(connection: Connection, table: str) -> int | None:
     return int(found[0]) if found else None
 
 
+def feature_contract(calendar: Calendar) -> str:
+    """Return the contract of today as dbt's macro ``feature_contract`` words it."""
+    return f"feature semantics {FEATURE_SEMANTICS}, calendar {calendar}"
+
+
+def built_contract(connection: Connection, table: str) -> str | None:
+    """Return the contract that ``features.<table>`` was built under; None if there is no table."""
+    found = connection.execute(
+        "select obj_description(to_regclass(%s), 'pg_class')", (f"features.{table}",)
+    ).fetchone()
+    return str(found[0]) if found and found[0] else None
+
+
 def describe_build(
     connection: Connection, table: str, backlog: Backlog, *, from_the_start: bool
 ) -> dict[str, Any]:
     """Say in numbers what a build of ``features.<table>`` did, as metadata of the asset."""
     name = sql.Identifier("features", table)
-    rows, contract = connection.execute(
-        sql.SQL("select count(*), obj_description({}::regclass, 'pg_class') from {}").format(
-            sql.Literal(f"features.{table}"), name
-        )
-    ).fetchone() or (0, None)
+    rows = connection.execute(sql.SQL("select count(*) from {}").format(name)).fetchone() or (0,)
     changed = connection.execute(
         sql.SQL(
             "select count(*) from unnest(%s::text[], %s::date[]) as changed (store_id, from_date)"
@@ -71,10 +82,10 @@ def describe_build(
         (list(backlog.from_dates), list(backlog.from_dates.values())),
     ).fetchone() or (0,)
     return {
-        "dagster/row_count": rows,
-        "rows_rebuilt": rows if from_the_start else changed[0],
+        "dagster/row_count": rows[0],
+        "rows_rebuilt": rows[0] if from_the_start else changed[0],
         "rebuilt": "everything" if from_the_start else "the changed days",
         "stores_changed": len(backlog.from_dates),
         "changed_from": str(backlog.from_date or "nothing changed"),
-        "contract": contract or "unknown",
+        "contract": built_contract(connection, table) or "unknown",
     }

@@ -1,6 +1,7 @@
 """Resources made from the settings: the one place where an address becomes a client."""
 
 import os
+from urllib.parse import urlsplit
 
 from scalecast_assets.contract.store import ObjectStore
 from scalecast_assets.resources.object_store import ObjectStoreResource
@@ -8,10 +9,18 @@ from scalecast_assets.settings import Settings, SettingsError, variable
 
 
 def store_resource(settings: Settings) -> ObjectStoreResource:
-    """Return the store resource; ``AWS_ENDPOINT_URL`` and ``AWS_REGION`` are taken over."""
+    """Return the store resource; ``AWS_ENDPOINT_URL`` and ``AWS_REGION`` are taken over.
+
+    The UI shows them, so raises SettingsError for an endpoint with credentials in it.
+    """
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    if "@" in urlsplit(endpoint or "").netloc:
+        raise SettingsError(
+            "AWS_ENDPOINT_URL: holds credentials; give AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY"
+        )
     return ObjectStoreResource(
         url=settings.resolved_store_url,
-        endpoint_url=os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"),
+        endpoint_url=endpoint,
         region_name=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION"),
     )
 

@@ -14,13 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from scalecast_assets.contract.columns import (
-    FEATURES,
-    KEPT_HISTORY_DAYS,
-    MIN_HISTORY_DAYS,
-    Calendar,
-)
-from scalecast_assets.contract.panel import Panel
+from scalecast_assets.contract.columns import FEATURES, Calendar
+from scalecast_assets.contract.panel import KEPT_DAYS, Panel
 from scalecast_assets.contract.panel_rows import PanelRows, build_panel
 
 _SNAPSHOT: Final = f"""
@@ -40,9 +35,11 @@ where is_final
 order by store_id, product_id, date desc
 """
 
-_RECENT: Final = f"""
+_COLUMNS: Final = "store_id, product_id, date, quantity_sold, price, promotion"
+
+_RECENT_DAYS: Final = f"""
 with ends as (
-    select store_id, max(date) - {KEPT_HISTORY_DAYS + MIN_HISTORY_DAYS} as before_window
+    select store_id, max(date) - {KEPT_DAYS} as before_window
     from features.demand_calendar where is_final group by store_id
 ),
 starts as (
@@ -52,18 +49,26 @@ starts as (
         on days.store_id = ends.store_id and days.date <= ends.before_window
     group by ends.store_id
 )
-select store_id, product_id, date, quantity_sold, price, promotion
+select {_COLUMNS}
 from features.demand_features inner join starts using (store_id)
 where is_final and date >= starts.start
 order by store_id, product_id, date
 """
+"""Per store, all since its latest open day before the days that a panel keeps."""
 
-_ALL: Final = """
-select store_id, product_id, date, quantity_sold, price, promotion
-from features.demand_features
-where is_final
+_RECENT_ROWS: Final = f"""
+select {_COLUMNS}
+from (
+    select
+        {_COLUMNS},
+        row_number() over (partition by store_id, product_id order by date desc) as from_latest
+    from features.demand_features
+    where is_final
+) as numbered
+where from_latest <= {KEPT_DAYS}
 order by store_id, product_id, date
 """
+"""Per series, as many rows as a panel keeps; those of the kept days are among them."""
 
 
 class NoFeatureRows(LookupError):
@@ -73,8 +78,9 @@ class NoFeatureRows(LookupError):
 @contextmanager
 def snapshot_batches(database_url: str) -> Iterator[pa.RecordBatchReader]:
     """Stream every final row in the order (store_id, product_id, date), a batch at a time."""
-    with _reading(database_url, _SNAPSHOT) as batches:
-        yield batches
+    with _connected(database_url) as cursor:
+        cursor.execute(_SNAPSHOT)
+        yield cursor.fetch_record_batch()
 
 
 def read_panel(database_url: str, calendar: Calendar) -> Panel:
@@ -82,10 +88,13 @@ def read_panel(database_url: str, calendar: Calendar) -> Panel:
 
     Raises NoFeatureRows when nothing has been built yet.
     """
-    series = _table(database_url, _SERIES)
-    if not series.num_rows:
-        raise NoFeatureRows("demand_features has no final row yet: load a file and build it")
-    rows = _table(database_url, _ALL if calendar == "observed" else _RECENT)
+    with _connected(database_url) as cursor:
+        # dbt may commit meanwhile; both must see the same rows.
+        cursor.execute("set transaction isolation level repeatable read")
+        series = _table(cursor, _SERIES)
+        if not series.num_rows:
+            raise NoFeatureRows("demand_features has no final row yet: load a file and build it")
+        rows = _table(cursor, _RECENT_ROWS if calendar == "observed" else _RECENT_DAYS)
     stores, series_store = _ids(series, "store_id")
     products, series_product = _ids(series, "product_id")
     return build_panel(
@@ -107,18 +116,18 @@ def read_panel(database_url: str, calendar: Calendar) -> Panel:
 
 
 @contextmanager
-def _reading(database_url: str, query: str) -> Iterator[pa.RecordBatchReader]:
+def _connected(database_url: str) -> Iterator[Any]:
+    """A cursor in a transaction of its own."""
     with (
         closing(adbc_driver_postgresql.dbapi.connect(database_url)) as connection,
         closing(connection.cursor()) as cursor,
     ):
-        cursor.execute(query)
-        yield cursor.fetch_record_batch()
+        yield cursor
 
 
-def _table(database_url: str, query: str) -> pa.Table:
-    with _reading(database_url, query) as batches:
-        return batches.read_all()
+def _table(cursor: Any, query: str) -> pa.Table:
+    cursor.execute(query)
+    return cursor.fetch_arrow_table()
 
 
 def _ids(table: pa.Table, name: str) -> tuple[list[str], NDArray[np.int32]]:

@@ -99,9 +99,13 @@ def promotion_of_run(connection: psycopg.Connection[Any], run_id: str) -> Promot
 
 
 def published_files(connection: psycopg.Connection[Any]) -> list[dict[str, Any]]:
-    """Return key, sha256 and rows of every published file, in the order they apply."""
+    """Return key, sha256 and rows of each file that the warehouse has rows of, as they apply.
+
+    Not among them: files that a replacement, or later files, have left no row of.
+    """
     with connection.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(
             "select key, sha256, rows from warehouse.file_ledger "
-            "where state = 'published' order by file_seq"
+            "where state = 'published' "
+            "and file_seq in (select file_seq from warehouse.demand_data) order by file_seq"
         ).fetchall()

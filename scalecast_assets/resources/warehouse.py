@@ -1,22 +1,37 @@
 """The warehouse: a Postgres database, as a resource of assets and checks.
 
-Starting the embedded server is ``embedded_postgres.py``'s; the tables are ``ingest/schema.sql``'s.
+Starting the embedded server is ``embedded_postgres.py``'s; the tables are ``ingest/schema.sql``'s;
+that runs wait for each other is decided in ``turns.py``.
 """
 
-from typing import Final
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Self
 
 import dagster as dg
 import psycopg
 
 from scalecast_assets.ingest.schema import Connection
-
-_SCHEMES: Final = ("postgresql://", "postgres://")
+from scalecast_assets.resources.postgres_address import PSYCOPG2, PostgresAddress
+from scalecast_assets.resources.turns import take_turn
 
 
 class WarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """Opens connections to the warehouse; holds none."""
+    """Opens connections to the warehouse; holds none but the one by which its run has a turn."""
 
     url: str
+    """The database. Given as ``dg.EnvVar``, so that the UI, which shows it, shows no password."""
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Self]:
+        """Have the run's turn for as long as the run's process lasts."""
+        run, instance, log = context.run, context.instance, context.log
+        if run is None or instance is None or log is None:
+            yield self
+            return
+        with self.connect() as connection:
+            take_turn(run, instance, connection, log.info)
+            yield self
 
     def connect(self) -> Connection:
         """A new connection in autocommit mode; use it as a context manager."""
@@ -28,7 +43,4 @@ class WarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     @property
     def sqlalchemy_url(self) -> str:
         """The same database for SQLAlchemy, with the driver that Dagster brings."""
-        for scheme in _SCHEMES:
-            if self.url.startswith(scheme):
-                return "postgresql+psycopg2://" + self.url.removeprefix(scheme)
-        raise ValueError("the warehouse's URL: expected one that starts with postgresql://")
+        return PostgresAddress.parse(self.url).url(PSYCOPG2)

@@ -1,7 +1,8 @@
 """Random histories of a warehouse, and dbt run on it by hand: what tests of the models share.
 
 Many stores in one database are many histories per dbt call. What ingestion would write is written
-here directly: rows, codes and changed ranges, in one transaction.
+here directly: rows, codes and changed ranges, in one transaction; or it is written by ingestion
+itself, from files.
 """
 
 import gc
@@ -15,14 +16,17 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import psycopg
 from dbt.cli.main import dbtRunner, dbtRunnerResult
 
+from tests.factories_files import Pipeline
+
 DBT_PROJECT = Path(__file__).parents[2] / "dbt_project"
 BEGIN = date(2023, 12, 1)
+COMMANDS_BEGIN = 2e9
 FAR_FUTURE = "2030-01-01 00:00:00"
 Key = tuple[str, str, date]
 Cells = tuple[float, float, bool]
@@ -122,6 +126,12 @@ def _table(
     return found
 
 
+class HasRows(Protocol):
+    """What is published, in memory."""
+
+    rows: dict[Key, Cells]
+
+
 class Warehouse:
     """What is published: the rows in the database, and the same in memory."""
 
@@ -169,6 +179,59 @@ class Warehouse:
         self.connection.commit()
 
 
+class FileWarehouse:
+    """What is published from files, by ingestion; and in memory what they must come to, naively.
+
+    ``order`` is a place in the order of files: when a dropped file was last modified, or the count
+    of the commands for one that a command names, which is later than all that was dropped.
+    """
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self.pipeline = pipeline
+        self.rows: dict[Key, Cells] = {}
+        self._content: dict[str, dict[Key, Cells]] = {}
+        self._counted: list[tuple[float, dict[Key, Cells]]] = []
+        self._replaced_at = 0.0
+        self._commands = COMMANDS_BEGIN
+
+    def put(self, rows: dict[Key, Cells], modified: float | None = None) -> str:
+        """Write a raw file; one with a time is taken by the next command that names none."""
+        lines = [
+            f"{day},{store},{product},{quantity!r},{price!r},{promotion}"
+            for (store, product, day), (quantity, price, promotion) in rows.items()
+        ]
+        key = f"raw/{len(self._content):03}.csv"
+        self.pipeline.put(key, *lines, modified=modified)
+        self._content[key] = rows
+        if modified is not None:
+            self._count(modified, key)
+        return key
+
+    def publish(self, *keys: str, again: bool = False, replace: bool = False) -> None:
+        """Land, judge and publish, and expect what a person would."""
+        for key in keys:
+            self._commands += 1
+            self._count(self._commands, key)
+        if replace:
+            self._replaced_at = self._commands - len(keys) + 1
+        self.pipeline.run(*keys, again=again, replace=replace)
+        self.rows = {}
+        for order, rows in sorted(self._counted, key=lambda counted: counted[0]):
+            if order >= self._replaced_at:
+                self.rows |= rows
+
+    def _count(self, order: float, key: str) -> None:
+        self._counted.append((order, self._content[key]))
+
+    def published(self) -> dict[Key, Cells]:
+        """Read what is in the warehouse."""
+        found = self.pipeline.conn.execute(
+            "select store_id, product_id, date, quantity_sold, price, promotion"
+            " from warehouse.demand_data"
+        )
+        return {(store, product, day): tuple(cells) for store, product, day, *cells in found}
+
+
 def random_cells(chance: random.Random) -> Cells:
     """Quantities from nothing to 1e9, whole and fractional."""
     quantity = chance.choice(
@@ -193,7 +256,7 @@ def random_store(chance: random.Random, store: str, n_days: int) -> dict[Key, Ce
 
 
 def random_change(
-    chance: random.Random, warehouse: Warehouse, stores: list[str], n_days: int
+    chance: random.Random, warehouse: HasRows, stores: list[str], n_days: int
 ) -> tuple[dict[Key, Cells], set[Key]]:
     """Per store one of: nothing, a next day, corrections, late rows, a lost tail, a lost store."""
     upserts: dict[Key, Cells] = {}

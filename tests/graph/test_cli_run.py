@@ -1,4 +1,4 @@
-"""``scalecast run`` when it cannot end well: nothing to run on, and ended from outside."""
+"""``scalecast run`` when it cannot end well: no file, a bad one, or ended from outside."""
 
 import signal
 
@@ -11,7 +11,7 @@ from scalecast_assets.resources.embedded_postgres import (
     read_running,
 )
 from tests.graph.command import Shell, eventually
-from tests.graph.small_retailer import write_sales
+from tests.graph.small_retailer import sales, write_bad_sales, write_sales
 
 
 def test_without_any_file_the_run_fails_and_says_what_is_missing(shell: Shell) -> None:
@@ -22,6 +22,26 @@ def test_without_any_file_the_run_fails_and_says_what_is_missing(shell: Shell) -
     assert report["champion"] is None
     assert "demand_data.warehouse_has_rows" in report["why"]
     assert "put a CSV file under raw/" in report["why"]
+
+
+def test_loaded_again_beside_a_bad_file_the_good_one_is_published(shell: Shell) -> None:
+    good = write_sales(shell.folder / "good.csv", range(3))
+    bad = write_bad_sales(shell.folder / "bad.csv", 5)
+    answer = shell.scalecast("run", "--json", "--again", "--csv", bad, "--csv", good)
+    report = answer.json
+    assert {file["key"]: file["state"] for file in report["files"]} == {
+        "raw/bad.csv": "refused",
+        "raw/good.csv": "published",
+    }, answer.err
+    assert report["rows_published"] == len(list(sales(range(3))))
+    first, second = report["runs"]
+    assert list(first["failed_checks"]) == ["raw_demand.price_is_positive"]
+    assert not any(check.startswith("raw_demand") for check in second["failed_checks"])
+    assert {"raw_demand", "raw_demand_suite", "demand_data", "dbt_features"} <= set(
+        report["stages"]
+    )
+    assert 0 < sum(report["stages"].values()) < 2 * report["seconds"]
+    assert answer.code == 3
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

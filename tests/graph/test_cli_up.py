@@ -36,6 +36,14 @@ REQUEST = {
 ASSETS = """
 { assetNodes { assetKey { path } groupName description owners { ... on TeamAssetOwner { team } } } }
 """
+SHOWN = """
+{ instance { info }
+  workspaceOrError { ... on Workspace { locationEntries { locationOrLoadError {
+    ... on RepositoryLocation { repositories { allTopLevelResourceDetails {
+      name configuredValues { key value } configFields { name defaultValueAsJson }
+} } } } } } } }
+"""
+AWS_SECRET = "wJalrXUtnFEMI-K7MDENG"
 CORE = {
     keys.RAW_FILES, keys.RAW_DEMAND, keys.DEMAND_DATA, keys.STG_DEMAND, keys.DEMAND_CALENDAR,
     keys.DEMAND_FEATURES, keys.TRAINING_SET, *keys.CANDIDATES, keys.MODEL_COMPARISON,
@@ -66,10 +74,12 @@ class Up:
         return fetch(f"{self.ui}/server_info")[0] == fetch(f"{self.api}/health")[0] == 0
 
 
-def start(shell: Shell, stack: ExitStack) -> Up:
-    running = stack.enter_context(shell.started("up", "--json", SCALECAST_POLL_SECONDS="0.3"))
+def start(shell: Shell, stack: ExitStack, model: str | None) -> Up:
+    more = {"SCALECAST_POLL_SECONDS": "0.3", "AWS_SECRET_ACCESS_KEY": AWS_SECRET}
+    running = stack.enter_context(shell.started("up", "--json", **more))
     facts = json.loads(running.line())
     assert facts["home"] == str(shell.home)
+    assert facts["model"] == model
     return Up(shell, running, facts["ui"], facts["api"])
 
 
@@ -80,7 +90,7 @@ def up(shell: Shell) -> Iterator[Up]:
         for port in (3000, 8000):
             with suppress(OSError):  # then it really is somebody else's
                 stack.enter_context(taken_port(port))
-        yield start(shell, stack)
+        yield start(shell, stack, model=None)
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +134,17 @@ def test_the_ui_shows_the_graph_with_groups_descriptions_and_owners(up: Up) -> N
         assert nodes[name]["groupName"] != "default", name
         assert nodes[name]["description"], name
         assert nodes[name]["owners"], name
+
+
+def test_the_ui_shows_neither_the_databases_password_nor_the_stores(up: Up) -> None:
+    status, reply = fetch(f"{up.ui}/graphql", {"query": SHOWN})
+    assert status == 200
+    assert "errors" not in reply
+    shown = json.dumps(reply)
+    assert '"warehouse"' in shown
+    assert "SCALECAST_DATABASE_URL" in shown
+    assert read_running(up.shell.home).password not in shown
+    assert AWS_SECRET not in shown
 
 
 def test_a_second_one_in_the_same_home_says_where_the_first_answers(up: Up) -> None:
@@ -178,7 +199,7 @@ def test_a_supervisors_sigterm_does_too_and_it_starts_again_over_existing_state(
     up: Up, by_hand: Completed
 ) -> None:
     with ExitStack() as stack:
-        again = start(up.shell, stack)
+        again = start(up.shell, stack, model="1.0.0")
         eventually(lambda: fetch(f"{again.api}/predict", REQUEST)[0] == 200, "a prediction")
         started = again.processes()
         again.running.stop(signal.SIGTERM)

@@ -11,12 +11,8 @@ import psycopg
 import pytest
 
 from scalecast_assets import keys
-from scalecast_assets.assets.dbt import (
-    build_dbt_assets,
-    dbt_arguments,
-    dbt_resource,
-    ensure_manifest,
-)
+from scalecast_assets.assets.dbt import build_dbt_assets, dbt_arguments, dbt_resource
+from scalecast_assets.assets.dbt_manifest import KEPT, DbtProjectError, ensure_manifest
 from scalecast_assets.resources.embedded_postgres import PostgresServer
 from scalecast_assets.resources.postgres_cluster import create_database
 from scalecast_assets.resources.warehouse import WarehouseResource
@@ -280,5 +276,7 @@ def test_a_project_that_changed_is_parsed_anew_and_one_that_did_not_is_not(
     assert ensure_manifest(project, tmp_path / "home").stat().st_mtime_ns == first
     broken = project / "models" / "staging" / "broken.sql"
     broken.write_text("select * from {{ ref('nowhere') }}")
-    with pytest.raises(RuntimeError, match="nowhere"):
+    with pytest.raises(DbtProjectError, match="nowhere"):
         ensure_manifest(project, tmp_path / "home")
+    assert manifest.stat().st_mtime_ns == first, "what was parsed before is still there, whole"
+    assert {path.name for path in manifest.parent.iterdir()} == {".lock", *KEPT}

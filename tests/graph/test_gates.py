@@ -5,6 +5,7 @@ comparison has something to promote; what is promoted is then made bad in one wa
 """
 
 import dataclasses
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,18 +17,21 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from scalecast_assets import keys
+from scalecast_assets.assets import comparison as comparison_asset
 from scalecast_assets.assets import promotion
 from scalecast_assets.assets.comparison import CONTENDER
 from scalecast_assets.checks import gates
-from scalecast_assets.contract.columns import FEATURES
-from scalecast_assets.contract.pointers import read_serving
+from scalecast_assets.contract.bundle import read_bundle, read_manifest
+from scalecast_assets.contract.columns import FEATURES, feature_contract_hash
+from scalecast_assets.contract.pointers import read_serving, read_state_pointer
 from scalecast_assets.contract.store import DirectoryStore
 from scalecast_assets.forecasting import artefact, comparison
 from scalecast_assets.forecasting.candidates import graphs
 from scalecast_assets.forecasting.candidates.base import FittedModel
 from scalecast_assets.promotion import switching
+from scalecast_assets.promotion.publishing import publish_bundle
 from tests import independent_leaderboard as independent
-from tests.graph.small_retailer import LEARNABLE_DAYS, write_sales
+from tests.graph.small_retailer import LEARNABLE_DAYS, day_of, write_sales
 from tests.graph.world import World, failed_checks, failures, materialized
 
 # dbt and Great Expectations warn about things of their own.
@@ -58,6 +62,20 @@ def answering(value: float) -> bytes:
 def refit_gives(patch: pytest.MonkeyPatch, alter: Callable[[FittedModel], FittedModel]) -> None:
     refit = comparison.refit_winner
     patch.setattr(comparison, "refit_winner", lambda *given, **more: alter(refit(*given, **more)))
+
+
+def serve_again(world: World, **changes: Any) -> str:
+    """Serve the served bundle once more, under a manifest that says otherwise; its version."""
+    held = world.held
+    assert held is not None
+    bundle = read_bundle(world.store, held.pointer.version)
+    fields = vars(bundle.manifest).items()
+    told = {n: v for n, v in fields if n not in ("version", "files", "created_at")}
+    told["raw_files"] = [vars(file) for file in bundle.manifest.raw_files]
+    files = {"model.onnx": bundle.onnx, "encoders.json": bundle.encoders.to_bytes()}
+    version = publish_bundle(world.store, files, told | changes).version
+    switching.promote(world.store, version, held)
+    return version
 
 
 def predicts(value: float) -> Callable[[FittedModel], FittedModel]:
@@ -113,7 +131,9 @@ def test_every_gate_passes_on_a_sound_model_and_says_with_what_figures(
     }
     assert set(figures) == {*gates.BLOCKING, *gates.WARNING}
     parity = figures["serving_features_equal_sql_features"]
-    assert parity["rows"] >= 900
+    trainable = materialized(materialized_all[1])[keys.TRAINING_SET]["trainable_rows"]
+    assert parity["required_rows"] == min(1_000, trainable)
+    assert parity["rows"] >= parity["required_rows"]
     assert parity["rows_by_stratum"]["imputed"] > 0
     assert parity["largest_difference"] < 1e-9
     assert figures["onnx_equals_native_model"]["rows"] >= 900
@@ -356,11 +376,127 @@ def test_gates_are_held_against_what_a_second_comparison_made(
     publish_while(monkeypatch, meanwhile, times=1)
     result = world.run(*PROMOTING)
     assert not result.success
-    reason = failures(result)[keys.PROMOTED_MODEL]
-    assert "predictions_are_finite_and_not_negative" in reason
+    assert_stays(world, result, "predictions_are_finite_and_not_negative", colleagues[-1])
+    versions = world.versions
+
+    again = world.run(keys.PROMOTED_MODEL)
+    assert_stays(world, again, "predictions_are_finite_and_not_negative", colleagues[-1])
+    assert world.versions == versions
+
+
+def assert_stays(
+    world: World, result: dg.ExecuteInProcessResult, because: str, champion: str
+) -> None:
+    assert not result.success
+    assert because in failures(result)[keys.PROMOTED_MODEL]
     held = read_serving(world.store)
     assert held is not None
-    assert held.pointer.version == colleagues[-1]
+    assert held.pointer.version == champion
+
+
+def test_a_verdict_that_no_gate_has_seen_is_judged_before_it_is_carried_out(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The comparison breaks off once its verdict is written: the gates on record are older."""
+    weak = world.serve_weak_champion()
+    versions = world.versions
+    refit_gives(monkeypatch, predicts(-1.0))
+    with monkeypatch.context() as broken:
+        broken.delattr(comparison_asset, "_metadata")
+        assert not world.run(keys.MODEL_COMPARISON).success
+    result = world.run(keys.PROMOTED_MODEL)
+    assert_stays(world, result, "predictions_are_finite_and_not_negative", weak)
+    assert world.versions == versions
+
+
+def test_what_was_written_after_the_verdict_is_not_published_for_what_was_judged(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next comparison breaks off before its verdict, leaving a sound model of another kind."""
+    weak = world.serve_weak_champion()
+    assert world.run(keys.MODEL_COMPARISON).success
+    versions = world.versions
+    with monkeypatch.context() as broken:
+        refit_gives(broken, predicts(5.0))
+        broken.setattr(comparison_asset, "_curves", None)
+        assert not world.run(keys.MODEL_COMPARISON).success
+    result = world.run(keys.PROMOTED_MODEL)
+    assert_stays(world, result, "materialize model_comparison with its checks", weak)
+    assert world.versions == versions
+
+
+def test_the_verdict_pins_the_bytes_that_are_published(world: World) -> None:
+    world.serve_weak_champion()
+    assert world.run(*PROMOTING).success
+    key = f"candidates/{world.training_set}/comparison.json"
+    pinned = json.loads(world.store.get(key).body)["judged_files"]
+    held = world.pointer
+    assert held is not None
+    manifest, _ = read_manifest(world.store, held.version)
+    for name in ("model.onnx", "demand_model.pkl"):
+        assert manifest.files[name].sha256 == pinned[name]
+
+
+def test_the_recipe_that_wins_again_on_new_data_is_refreshed(world: World) -> None:
+    """The champion is of this recipe and of another training set, whose data ended earlier."""
+    older = serve_again(world, training_set="0" * 64, fit_cutoff="2023-04-10")
+    result = world.run(*PROMOTING)
+    assert result.success, failures(result)
+    done = materialized(result)[keys.PROMOTED_MODEL]
+    assert done["outcome"] == "promoted"
+    assert (done["version"], done["previous"]) == ("1.2.0", older)
+    until = materialized(result)[keys.MODEL_COMPARISON]["cutoff"]
+    manifest, _ = read_manifest(world.store, "1.2.0")
+    assert manifest.fit_cutoff == day_of(LEARNABLE_DAYS - 1) > until
+    assert f"on data until {manifest.fit_cutoff}" in done["why"]
+
+
+def test_a_champion_of_another_feature_contract_gives_way_and_it_is_said_so(world: World) -> None:
+    other = serve_again(world, calendar="observed", contract_hash=feature_contract_hash("observed"))
+    result = world.run(*PROMOTING)
+    assert result.success, failures(result)
+    done = materialized(result)[keys.PROMOTED_MODEL]
+    assert (done["outcome"], done["previous"]) == ("promoted", other)
+    assert f"champion {other} is of another feature contract and gives way" in done["why"]
+    assert "there was no champion" not in done["why"]
+
+
+def test_a_champion_of_a_family_that_is_gone_gives_way(world: World) -> None:
+    other = serve_again(world, candidate="prophet")
+    result = world.run(*PROMOTING)
+    assert result.success, failures(result)
+    done = materialized(result)[keys.PROMOTED_MODEL]
+    assert (done["outcome"], done["previous"]) == ("promoted", other)
+    assert f"champion {other} (prophet) cannot be fitted again and gives way" in done["why"]
+
+
+@pytest.mark.parametrize("asset", [keys.TRAINING_SET, keys.SERVING_STATE])
+def test_features_of_another_contract_reach_neither_training_nor_serving(
+    world: World, asset: str
+) -> None:
+    """The tables are as they were built; since then somebody chose the other calendar."""
+    before = (read_state_pointer(world.store), world.training_set)
+    world.more["calendar"] = "observed"
+    reason = failures(world.run(asset))[asset]
+    assert "found 'feature semantics 1, calendar store'" in reason
+    assert "materialize demand_features" in reason
+    assert (read_state_pointer(world.store), world.training_set) == before
+
+
+@pytest.mark.parametrize("asset", [keys.TRAINING_SET, keys.SERVING_STATE])
+def test_features_that_nobody_tested_reach_neither_training_nor_serving(
+    world: World, asset: str
+) -> None:
+    """What ``dbt run`` by hand leaves: new rows in the tables, and the ranges still there."""
+    before = (read_state_pointer(world.store), world.training_set)
+    world.execute(
+        "insert into warehouse.changed_ranges (store_id, from_date, file_seq) "
+        "select distinct store_id, date '2023-03-01', 1 from warehouse.demand_data"
+    )
+    reason = failures(world.run(asset))[asset]
+    assert "3 changed ranges wait" in reason
+    assert "demand_features with their checks" in reason
+    assert (read_state_pointer(world.store), world.training_set) == before
 
 
 def test_what_is_judged_is_the_refit_on_all_rows(world: World) -> None:

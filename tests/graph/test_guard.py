@@ -3,9 +3,12 @@
 from collections.abc import Iterator
 
 import dagster as dg
+import psycopg
 import pytest
 
-from scalecast_assets.checks.guard import require_gates
+from scalecast_assets.checks.guard import require_gates, require_tested_features
+from scalecast_assets.contract.columns import Calendar
+from scalecast_assets.ingest.schema import Connection
 from tests.graph.world import failures
 
 GOOD = dg.AssetCheckKey(dg.AssetKey("data"), "is_good")
@@ -122,3 +125,68 @@ def test_a_refusal_is_not_tried_again(graph: Graph) -> None:
     with pytest.raises(dg.Failure) as refusal:
         require_gates(dg.build_asset_context(instance=graph.instance), GOOD)
     assert refusal.value.allow_retries is False
+
+
+@pytest.fixture
+def warehouse(database_url: str) -> Iterator[Connection]:
+    """A warehouse whose feature table was built under the contract of calendar ``store``."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("create schema features")
+        connection.execute("create table features.demand_features (store_id text)")
+        say(connection, "feature semantics 1, calendar store")
+        yield connection
+
+
+def say(connection: Connection, comment: str) -> None:
+    connection.execute(f"comment on table features.demand_features is '{comment}'".encode())
+
+
+def refused(connection: Connection, calendar: Calendar = "store") -> str:
+    """Why the features are refused; the refusal must not be tried again."""
+    with pytest.raises(dg.Failure) as refusal:
+        require_tested_features(connection, calendar)
+    assert refusal.value.allow_retries is False
+    return str(refusal.value.description)
+
+
+def wait(connection: Connection, ranges: int) -> None:
+    for at in range(ranges):
+        connection.execute(
+            "insert into warehouse.changed_ranges (store_id, from_date, file_seq) "
+            "values (%s, '2024-01-01', 1)",
+            (f"S{at}",),
+        )
+
+
+def test_features_of_this_contract_that_caught_up_may_be_used(warehouse: Connection) -> None:
+    require_tested_features(warehouse, "store")
+    assert "found" in refused(warehouse, "observed")
+
+
+@pytest.mark.parametrize(
+    "comment", ["feature semantics 2, calendar store", "feature semantics 1, calendar observed"]
+)
+def test_features_of_another_contract_are_refused(warehouse: Connection, comment: str) -> None:
+    say(warehouse, comment)
+    reason = refused(warehouse)
+    assert f"expected 'feature semantics 1, calendar store', found '{comment}'" in reason
+    assert "run dbt (materialize demand_features)" in reason
+
+
+def test_features_of_no_known_contract_are_refused(warehouse: Connection) -> None:
+    say(warehouse, "")
+    assert "found 'no contract'" in refused(warehouse)
+    warehouse.execute("drop table features.demand_features")
+    assert "materialize demand_features" in refused(warehouse)
+
+
+@pytest.mark.parametrize("ranges", [1, 3])
+def test_features_that_dbts_tests_have_not_passed_on_are_refused(
+    warehouse: Connection, ranges: int
+) -> None:
+    wait(warehouse, ranges)
+    reason = refused(warehouse)
+    assert f"{ranges} changed ranges wait" in reason
+    assert "demand_features with their checks" in reason
+    warehouse.execute("delete from warehouse.changed_ranges")
+    require_tested_features(warehouse, "store")

@@ -1,5 +1,6 @@
 """The ingestion as a graph: the breaker refuses a file whole, by name and line."""
 
+import gzip
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,11 +30,14 @@ class Graph:
             "raw_format": RawFormat(),
         }
 
-    def run(self, **config: Any) -> dg.ExecuteInProcessResult:
+    def run(self, *only: str, **config: Any) -> dg.ExecuteInProcessResult:
+        """Materialize everything, or these assets alone, with their checks."""
+        lands = not only or "raw_demand" in only
         return dg.materialize(
             [raw_files, raw_demand, raw_demand_suite, demand_data],
             resources=self._resources,
-            run_config=dg.RunConfig({"raw_demand": {"config": config}}),
+            run_config={"ops": {"raw_demand": {"config": config}}} if lands else {},
+            selection=dg.AssetSelection.assets(*only) if only else None,
             raise_on_error=False,
         )
 
@@ -205,3 +209,77 @@ def test_a_replacement_with_a_bad_file_replaces_nothing(graph: Graph) -> None:
     assert graph.pipeline.checksum() == before
     graph.run(keys=["raw/b.csv"], replace=True)
     assert [row[1] for row in graph.pipeline.rows()] == ["S2"]
+
+
+def test_of_two_interleaved_runs_the_one_without_a_bad_file_publishes(graph: Graph) -> None:
+    graph.pipeline.put("raw/a.csv", GOOD)
+    assert graph.run("raw_demand").success
+    assert graph.pipeline.states() == {"raw/a.csv": "validated"}
+    graph.pipeline.put("raw/b.csv", "nonsense")
+    assert not graph.run().success
+    assert graph.run("demand_data").success
+    assert graph.pipeline.states() == {"raw/a.csv": "published", "raw/b.csv": "refused"}
+    assert len(graph.pipeline.rows()) == 1
+
+
+def test_a_refused_file_with_a_very_long_name_is_quarantined_under_a_short_one(
+    graph: Graph,
+) -> None:
+    for name in ("ü" * 121 + ".CSV", "long " * 48 + "csv.CSV.gz", "report.csv"):
+        data = csv_of("nonsense", name)
+        graph.pipeline.store.put(
+            f"raw/{name}", gzip.compress(data) if name.endswith(".gz") else data
+        )
+    graph.pipeline.put("raw/good.csv", GOOD)
+    assert not graph.run().success
+    assert graph.run().success
+    states = graph.pipeline.states()
+    assert states.pop("raw/good.csv") == "published"
+    assert set(states.values()) == {"refused"}
+    reports, copies = [], {}
+    for info in graph.pipeline.store.list("quarantine/"):
+        _, folder, name = info.key.split("/")
+        if name == "report.csv":
+            reports.append(folder)
+        else:
+            copies[folder] = name
+    assert sorted(reports) == sorted(copies)
+    kept = {folder[:-9]: name.replace(folder[-9:], "") for folder, name in copies.items()}
+    assert kept == {
+        "ü" * 50: "ü" * 50 + ".CSV",
+        "long " * 20: "long " * 20 + ".CSV.gz",
+        "report.csv": "refused-report.csv",
+    }
+
+
+def test_a_file_that_cannot_be_quarantined_is_refused_all_the_same_and_says_so(
+    graph: Graph,
+) -> None:
+    graph.pipeline.put("raw/bad.csv", "nonsense")
+    graph.pipeline.put("raw/good.csv", GOOD)
+    (graph.pipeline.store.root / "quarantine").write_text("a file where a folder should be")
+    result = graph.run()
+    assert not result.success
+    assert graph.pipeline.states() == {"raw/bad.csv": "refused", "raw/good.csv": "landed"}
+    assert "quarantine/ could not be written" in str(graph.pipeline.reasons()["raw/bad.csv"])
+    (check,) = [
+        e for e in result.get_asset_check_evaluations() if e.check_name == "lines_are_well_formed"
+    ]
+    assert "could not be written" in str(check.metadata["quarantine_problems"].value)
+    assert graph.run().success
+
+
+def test_every_refused_file_is_told_its_own_first_bad_line(graph: Graph) -> None:
+    """Also when a file before it fills the sample, and when two have one key."""
+    graph.pipeline.put("raw/a.csv", *[f"2024-01-01,S{n},P1,1,0,0" for n in range(30)])
+    graph.pipeline.land()
+    graph.pipeline.put("raw/a.csv", GOOD, "2024-01-02,S1,P1,5,-7,true")
+    assert not graph.run().success
+    reasons = graph.pipeline.conn.execute(
+        "select reason from warehouse.file_ledger order by file_seq"
+    ).fetchall()
+    assert [reason.split(", first ")[1] for (reason,) in reasons] == [
+        "line 2, price '0': not above zero",
+        "line 3, price '-7': not above zero",
+    ]
+    assert len(list(graph.pipeline.store.list("quarantine/"))) == 4

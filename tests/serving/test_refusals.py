@@ -100,8 +100,18 @@ def test_every_bad_field_of_a_request_is_named(api: httpx.Client) -> None:
 def test_a_huge_id_is_refused_and_repeated_only_in_part(api: httpx.Client, name: str) -> None:
     problem = refused(api.post("/predict", json=asking(**{name: "X" * 10_000})))
 
-    assert problem["rule"] == "must have at most 256 characters"
+    assert problem["rule"] == "must have at most 500 characters"
     assert len(problem["value"]) <= 200
+
+
+@pytest.mark.parametrize("name", ["store_id", "product_id"])
+def test_the_length_of_an_id_is_counted_in_bytes_as_in_raw_files(
+    api: httpx.Client, name: str
+) -> None:
+    problem = refused(api.post("/predict", json=asking(**{name: "ß" * 251})))
+
+    assert problem["rule"] == "must have at most 500 bytes in UTF-8"
+    assert api.post("/predict", json=asking(**{name: "ß" * 250})).status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,8 @@
 """A fitted candidate in the store: what is read is what was saved, or an error that names it."""
 
+import hashlib
+import pickle
+
 import numpy as np
 import pytest
 
@@ -28,7 +31,14 @@ def rows(small_set: TrainingSet) -> TrainingRows:
     return small_set.rows()
 
 
-def save(store: ObjectStore, rows: TrainingRows, name: str, cutoff: int = CUTOFF) -> Artefact:
+def save(
+    store: ObjectStore,
+    rows: TrainingRows,
+    name: str,
+    cutoff: int = CUTOFF,
+    *,
+    with_native: bool = False,
+) -> Artefact:
     fitted = candidate(name).fit(rows, budget=DEFAULT_BUDGETS[name], seed=1, log=lambda _: None)
     return artefact.save(
         store,
@@ -40,6 +50,7 @@ def save(store: ObjectStore, rows: TrainingRows, name: str, cutoff: int = CUTOFF
         horizon_days=14,
         fit_cutoff=cutoff,
         seed=1,
+        with_native=with_native,
     )
 
 
@@ -64,6 +75,43 @@ def test_a_file_that_was_altered_is_named(store: ObjectStore, rows: TrainingRows
         store.put(f"{folder}/{name}", body[:-1] + bytes([body[-1] ^ 1]))
         with pytest.raises(TrainingError, match=f"{folder}/{name}: expected sha256"):
             artefact.load_file(store, folder, saved, name)
+
+
+def test_an_exhibit_holds_the_very_bytes_that_were_saved(
+    store: ObjectStore, rows: TrainingRows
+) -> None:
+    saved = save(store, rows, keys.LINEAR_REGRESSION, with_native=True)
+    folder = artefact.folder_of(TRAINING_SET, keys.LINEAR_REGRESSION)
+    exhibit = artefact.load_exhibit(store, folder, saved.files)
+    assert exhibit.artefact == saved
+    assert exhibit.pickled is not None
+    found = {"model.onnx": exhibit.onnx, "demand_model.pkl": exhibit.pickled}
+    assert {name: hashlib.sha256(data).hexdigest() for name, data in found.items()} == {
+        name: saved.files[name] for name in found
+    }
+    native = pickle.loads(exhibit.pickled).predict(exhibit.rows.astype(np.float64))
+    np.testing.assert_allclose(np.maximum(native, 0), exhibit.native)
+
+
+def test_an_artefact_that_was_saved_again_is_not_the_expected_exhibit(
+    store: ObjectStore, rows: TrainingRows
+) -> None:
+    """Both are sound; but only the first was compared."""
+    saved = save(store, rows, keys.LINEAR_REGRESSION)
+    save(store, rows.take(np.arange(len(rows) // 2)), keys.LINEAR_REGRESSION)
+    folder = artefact.folder_of(TRAINING_SET, keys.LINEAR_REGRESSION)
+    for expected in (saved.files, None):
+        with pytest.raises(TrainingError, match=r"written again since; .*model_comparison"):
+            artefact.load_exhibit(store, folder, expected)
+
+
+def test_an_exhibit_with_an_altered_file_is_named(store: ObjectStore, rows: TrainingRows) -> None:
+    saved = save(store, rows, keys.NAIVE_BASELINE, with_native=True)
+    folder = artefact.folder_of(TRAINING_SET, keys.NAIVE_BASELINE)
+    assert artefact.load_exhibit(store, folder, saved.files).artefact == saved
+    store.put(f"{folder}/demand_model.pkl", b"somebody else's")
+    with pytest.raises(TrainingError, match=f"{folder}/demand_model.pkl: expected sha256"):
+        artefact.load_exhibit(store, folder, saved.files)
 
 
 def test_an_artefact_without_its_last_file_is_none(store: ObjectStore, rows: TrainingRows) -> None:

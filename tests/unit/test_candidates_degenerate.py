@@ -9,7 +9,7 @@ import pytest
 
 from scalecast_assets import keys
 from scalecast_assets.forecasting import candidates
-from scalecast_assets.forecasting.budget import UNBOUNDED, Budget
+from scalecast_assets.forecasting.budget import DEFAULT_BUDGETS, UNBOUNDED, Budget
 from scalecast_assets.forecasting.candidates import FittedModel
 from scalecast_assets.forecasting.training_rows import TrainingError, TrainingRows
 
@@ -92,6 +92,12 @@ def test_negative_quantities_are_refused_by_the_tweedie_objective() -> None:
     rows = make_rows()
     with pytest.raises(TrainingError, match=r"xgboost: expected quantities of 0 or more"):
         fit(keys.XGBOOST, replace(rows, target=rows.target - 50))
+
+
+@pytest.mark.parametrize("name", LEARNED)
+def test_by_default_every_learned_candidate_has_a_row_budget(name: str) -> None:
+    budget = DEFAULT_BUDGETS[name]
+    assert max(budget.fit_rows, budget.tune_rows) <= 5_000_000
 
 
 def test_importing_the_candidates_imports_no_training_library() -> None:

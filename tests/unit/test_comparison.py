@@ -11,6 +11,7 @@ from scalecast_assets import keys
 from scalecast_assets.forecasting.artefact import Artefact
 from scalecast_assets.forecasting.budget import DEFAULT_BUDGETS
 from scalecast_assets.forecasting.candidates import candidate, graphs
+from scalecast_assets.forecasting.candidates.base import Log
 from scalecast_assets.forecasting.comparison import (
     Champion,
     Comparison,
@@ -62,7 +63,12 @@ def fits(small_set: TrainingSet) -> Fits:
     return found
 
 
-def hold(small_set: TrainingSet, fits: Fits, champion: Champion | None = None) -> Comparison:
+def hold(
+    small_set: TrainingSet,
+    fits: Fits,
+    champion: Champion | None = None,
+    log: Log = lambda _: None,
+) -> Comparison:
     return compare(
         small_set,
         fits,
@@ -70,7 +76,7 @@ def hold(small_set: TrainingSet, fits: Fits, champion: Champion | None = None) -
         horizon_days=HORIZON,
         budget_of=lambda name: DEFAULT_BUDGETS[name],
         seed=1,
-        log=lambda _: None,
+        log=log,
     )
 
 
@@ -127,7 +133,9 @@ def test_the_champion_is_its_recipe_refitted_not_its_frozen_graph(
     assert "champion 1.3.0 (naive_baseline)" in held.decision.why
 
 
-def test_a_champion_that_is_as_good_is_kept(small_set: TrainingSet, fits: Fits) -> None:
+def test_a_champion_whose_recipe_is_best_again_is_refreshed(
+    small_set: TrainingSet, fits: Fits
+) -> None:
     made, onnx = fits[keys.LINEAR_REGRESSION]
     champion = champion_of(
         small_set,
@@ -137,8 +145,51 @@ def test_a_champion_that_is_as_good_is_kept(small_set: TrainingSet, fits: Fits) 
         params=dict(made.params),
     )
     held = hold(small_set, fits, champion)
-    assert held.decision.outcome == "kept"
-    assert held.decision.winner == keys.LINEAR_REGRESSION
+    mae = {row.name: row.mae for row in held.rows}
+    assert mae[keys.CHAMPION] == mae[keys.LINEAR_REGRESSION]
+    assert (held.decision.outcome, held.decision.winner) == ("promoted", keys.LINEAR_REGRESSION)
+    assert f"on data until {small_set.summary.last_day.isoformat()}" in held.decision.why
+
+
+@pytest.mark.parametrize("as_good", [False, True])
+def test_a_champion_that_another_recipe_does_not_beat_is_kept(
+    small_set: TrainingSet, fits: Fits, as_good: bool
+) -> None:
+    """Linear regression is champion; the best contender is yesterday, or its very own graph."""
+    made, onnx = fits[keys.LINEAR_REGRESSION]
+    contender = onnx if as_good else fits[keys.NAIVE_BASELINE][1]
+    others = dict(fits)
+    others[keys.LINEAR_REGRESSION] = (made, fits[keys.NAIVE_BASELINE][1])
+    others[keys.NAIVE_BASELINE] = (fits[keys.NAIVE_BASELINE][0], contender)
+    champion = champion_of(
+        small_set, keys.LINEAR_REGRESSION, onnx, cutoff=small_set.last_day, params={}
+    )
+    held = hold(small_set, others, champion)
+    assert held.contender != keys.LINEAR_REGRESSION
+    assert (held.decision.outcome, held.decision.winner) == ("kept", keys.LINEAR_REGRESSION)
+
+
+@pytest.mark.parametrize(
+    ("family", "params", "said"),
+    [
+        ("prophet", {}, "no candidate is named 'prophet'"),
+        (keys.XGBOOST, {"max_depth": 6}, "missing: learning_rate, variance_power, rounds"),
+    ],
+)
+def test_a_champion_that_cannot_be_fitted_again_gives_way_and_it_is_said_why(
+    small_set: TrainingSet, fits: Fits, family: str, params: dict[str, Any], said: str
+) -> None:
+    graph = fits[keys.NAIVE_BASELINE][1]
+    champion = champion_of(small_set, family, graph, cutoff=small_set.last_day - 3, params=params)
+    lines: list[str] = []
+    held = hold(small_set, fits, champion, log=lines.append)
+    assert held.decision.outcome == "promoted"
+    reason = f"champion 1.3.0 ({family}) cannot be fitted again and gives way"
+    assert reason in held.decision.why
+    assert said in held.decision.why
+    assert any(reason in line for line in lines)
+    assert keys.CHAMPION not in {row.name for row in held.rows}
+    assert held.frozen_champion is not None
 
 
 @pytest.mark.parametrize("days", [0, 3])

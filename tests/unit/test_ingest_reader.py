@@ -113,9 +113,10 @@ def test_a_corrupt_gzip_is_a_fault_of_its_line(tmp_path: Path) -> None:
     assert "corrupt" in faults[-1].reason
 
 
-def test_plain_text_named_gz_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "plain.csv.gz").write_bytes(csv_of(GOOD))
-    assert "not gzip" in read_path(tmp_path / "plain.csv.gz").faults[0].reason
+@pytest.mark.parametrize("name", ["plain.csv.gz", "PLAIN.CSV.GZ"])
+def test_plain_text_named_gz_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(csv_of(GOOD))
+    assert "not gzip" in read_path(tmp_path / name).faults[0].reason
 
 
 def test_a_directory_and_a_missing_path_are_errors_that_say_so(tmp_path: Path) -> None:
@@ -141,7 +142,7 @@ def test_a_directory_and_a_missing_path_are_errors_that_say_so(tmp_path: Path) -
     ],
 )
 def test_every_way_of_writing_a_row_reads_the_same(tmp_path: Path, data: bytes) -> None:
-    for name in ("sales.csv", "sales.csv.gz"):
+    for name in ("sales.csv", "sales.csv.gz", "SALES.CSV", "Sales.CSV.GZ"):
         result = read(tmp_path, data, name)
         assert (result.rows, result.faults) == ([FIRST], [])
 

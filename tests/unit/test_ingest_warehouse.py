@@ -3,14 +3,13 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from scalecast_assets.ingest.landing import LandingError, landed_rows
 from scalecast_assets.ingest.ledger import files_in_state, next_seq_at
 from scalecast_assets.ingest.publish import ReconciliationError, publish
 from scalecast_assets.ingest.verdict import decide
-from tests.factories_files import Pipeline, csv_of
+from tests.factories_files import Pipeline, csv_of, line
 
 
 @pytest.fixture
@@ -18,10 +17,6 @@ def pipeline(database_url: str, tmp_path: Path) -> Iterator[Pipeline]:
     pipeline = Pipeline(database_url, tmp_path)
     yield pipeline
     pipeline.conn.close()
-
-
-def line(day: int, store: str = "S1", product: str = "P1", quantity: float = 1) -> str:
-    return f"2024-01-{day:02},{store},{product},{quantity},9.5,0"
 
 
 def test_a_file_is_landed_archived_published_and_noted(pipeline: Pipeline) -> None:
@@ -124,57 +119,6 @@ def test_again_loads_known_bytes_as_the_newest(pipeline: Pipeline) -> None:
     assert [row[3] for row in pipeline.rows()] == [1]
 
 
-def test_replace_makes_the_union_of_the_files_the_whole_warehouse(pipeline: Pipeline) -> None:
-    pipeline.put("raw/a.csv", line(1, "S1"), line(1, "S2"), line(2, "S3"))
-    pipeline.run()
-    codes = pipeline.codes()
-    pipeline.clear_ranges()
-    pipeline.put("raw/b.csv", line(1, "S1"), line(1, "S4", quantity=1))
-    pipeline.put("raw/c.csv", line(1, "S4", quantity=2), line(3, "S3"))
-    publication = pipeline.run("raw/b.csv", "raw/c.csv", replace=True)
-    assert [(row[1], row[3]) for row in pipeline.rows()] == [("S1", 1), ("S3", 1), ("S4", 2)]
-    assert pipeline.ranges() == {"S2": "2024-01-01", "S3": "2024-01-02", "S4": "2024-01-01"}
-    assert pipeline.codes() == codes | {("store", "S4"): 4}
-    assert publication.deleted == 2
-    assert [(f.inserted, f.updated, f.older) for f in publication.files] == [(0, 1, 1), (2, 0, 0)]
-
-
-def test_replace_takes_known_files_again_and_stays_the_same(pipeline: Pipeline) -> None:
-    pipeline.put("raw/a.csv", line(1), line(2))
-    pipeline.run()
-    rows = pipeline.rows()
-    pipeline.clear_ranges()
-    pipeline.run("raw/a.csv", replace=True)
-    assert (pipeline.rows(), pipeline.ranges()) == (rows, {})
-
-
-def test_half_a_replacement_is_never_published(pipeline: Pipeline) -> None:
-    pipeline.put("raw/a.csv", line(1), line(2))
-    pipeline.run()
-    before = pipeline.checksum()
-    pipeline.put("raw/b.csv", line(1))
-    pipeline.put("raw/c.csv", line(2))
-    pipeline.land("raw/b.csv", "raw/c.csv", replace=True)
-    files = files_in_state(pipeline.conn, "landed")
-    decide(pipeline.conn, files, {files[0].file_seq: "bad"})
-    assert pipeline.states()["raw/c.csv"] == "refused"
-    assert publish(pipeline.conn).files == ()
-    assert pipeline.checksum() == before
-
-
-def test_a_replacement_whose_run_died_while_landing_is_not_taken_over(pipeline: Pipeline) -> None:
-    pipeline.put("raw/b.csv", line(1))
-    pipeline.land("raw/b.csv", replace=True)
-    pipeline.conn.execute("update warehouse.file_ledger set replace_size = null")
-    pipeline.land()
-    assert pipeline.states() == {"raw/b.csv": "refused"}
-
-
-def test_replace_by_nothing_is_an_error(pipeline: Pipeline) -> None:
-    with pytest.raises(LandingError, match="at least one file"):
-        pipeline.land(replace=True)
-
-
 def test_a_key_that_is_not_there_is_named(pipeline: Pipeline) -> None:
     with pytest.raises(LandingError, match=r"raw/none\.csv"):
         pipeline.land("raw/none.csv")
@@ -213,39 +157,6 @@ def test_a_landed_file_without_a_verdict_is_not_published(pipeline: Pipeline) ->
     pipeline.land()
     assert publish(pipeline.conn).files == ()
     assert pipeline.rows() == []
-
-
-def test_two_publishers_at_once_publish_each_file_once(pipeline: Pipeline) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
-    for day in range(1, 6):
-        pipeline.put(f"raw/{day}.csv", line(day))
-    pipeline.land()
-    decide(pipeline.conn, files_in_state(pipeline.conn, "landed"), {})
-
-    def one(_: int) -> int:
-        with psycopg.connect(pipeline.url, autocommit=True) as conn:
-            return len(publish(conn).files)
-
-    with ThreadPoolExecutor(4) as pool:
-        assert sorted(pool.map(one, range(4))) == [0, 0, 0, 5]
-    assert len(pipeline.rows()) == 5
-
-
-def test_two_intakes_at_once_land_each_file_once(pipeline: Pipeline, tmp_path: Path) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
-    for day in range(1, 6):
-        pipeline.put(f"raw/{day}.csv", line(day))
-
-    def one(_: int) -> list[str]:
-        other = Pipeline(pipeline.url, tmp_path)
-        with other.conn:
-            return [o.outcome for o in other.land()]
-
-    with ThreadPoolExecutor(3) as pool:
-        outcomes = [o for found in pool.map(one, range(3)) for o in found]
-    assert outcomes.count("landed") == 5
 
 
 def test_places_in_the_order_are_unique_within_a_second(pipeline: Pipeline) -> None:

@@ -1,15 +1,19 @@
 """Who is promoted, who is kept, and what cannot be decided."""
 
+import datetime as dt
 import json
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
+from scalecast_assets.forecasting import leaderboard
 from scalecast_assets.forecasting.leaderboard import (
     ChampionEntry,
+    Decision,
     LeaderboardError,
     LeaderboardRow,
-    choose,
     contender_of,
     to_markdown,
 )
@@ -28,6 +32,12 @@ def board(**changes: float) -> list[LeaderboardRow]:
     return [row(name, mae) for name, mae in {**MAES, **changes}.items()]
 
 
+def choose(
+    rows: Sequence[LeaderboardRow], champion: ChampionEntry | None = None, **more: Any
+) -> Decision:
+    return leaderboard.choose(rows, champion, data_until=dt.date(2024, 3, 15), **more)
+
+
 def test_without_a_champion_the_lowest_mae_is_promoted() -> None:
     decision = choose(board(), training_set_sha256="new", params=PARAMS)
     assert (decision.outcome, decision.winner, decision.beats_baselines) == (
@@ -35,7 +45,15 @@ def test_without_a_champion_the_lowest_mae_is_promoted() -> None:
     )  # fmt: skip
     assert "xgboost has the lowest MAE of the six, 4 units per day" in decision.why
     assert "mean_baseline, has 5" in decision.why
-    assert "no champion" in decision.why
+    assert "and there was no champion." in decision.why
+
+
+def test_why_there_is_no_champion_to_compare_with_is_told() -> None:
+    reason = "champion 1.0.0 is of another feature contract and gives way"
+    decision = choose(board(), training_set_sha256="new", params=PARAMS, no_champion=reason)
+    assert decision.outcome == "promoted"
+    assert f"has 5), and {reason}." in decision.why
+    assert "there was no champion" not in decision.why
 
 
 def test_a_baseline_that_is_best_is_promoted_and_said_so() -> None:
@@ -45,8 +63,9 @@ def test_a_baseline_that_is_best_is_promoted_and_said_so() -> None:
 
 
 def test_a_contender_that_beats_the_refitted_champion_is_promoted() -> None:
+    other: dict[str, dict[str, object]] = {**PARAMS, "xgboost": {"depth": 4}}
     rows = board(champion=5.0)
-    decision = choose(rows, XGBOOST_CHAMPION, training_set_sha256="new", params=PARAMS)
+    decision = choose(rows, XGBOOST_CHAMPION, training_set_sha256="new", params=other)
     assert (decision.outcome, decision.winner) == ("promoted", "xgboost")
     assert "20.00% below the 5 of champion 1.2.0 (xgboost)" in decision.why
 
@@ -64,6 +83,22 @@ def test_the_same_training_set_and_recipe_change_nothing() -> None:
     rows = board(champion=4.0)
     decision = choose(rows, XGBOOST_CHAMPION, training_set_sha256="old", params=PARAMS)
     assert (decision.outcome, decision.winner) == ("unchanged", "xgboost")
+
+
+def test_the_champions_recipe_that_is_best_again_is_refreshed_on_a_new_training_set() -> None:
+    rows = board(champion=4.0)
+    decision = choose(rows, XGBOOST_CHAMPION, training_set_sha256="new", params=PARAMS)
+    assert (decision.outcome, decision.winner) == ("promoted", "xgboost")
+    assert "a refresh" in decision.why
+    assert "the recipe of champion 1.2.0 is still the best" in decision.why
+    assert "on data until 2024-03-15" in decision.why
+
+
+def test_a_recipe_with_other_parameters_is_not_a_refresh_and_must_be_better() -> None:
+    other: dict[str, dict[str, object]] = {**PARAMS, "xgboost": {"depth": 4}}
+    rows = board(champion=4.0)
+    decision = choose(rows, XGBOOST_CHAMPION, training_set_sha256="new", params=other)
+    assert (decision.outcome, decision.winner) == ("kept", "xgboost")
 
 
 def test_another_recipe_on_the_same_training_set_is_compared() -> None:
@@ -100,8 +135,9 @@ def test_an_error_that_is_not_finite_is_refused(mae: float) -> None:
 
 
 def test_a_champion_without_its_refitted_row_is_an_error() -> None:
+    other: dict[str, dict[str, object]] = {**PARAMS, "xgboost": {"depth": 4}}
     with pytest.raises(LeaderboardError, match=f"{CHAMPION}: expected one row"):
-        choose(board(), XGBOOST_CHAMPION, training_set_sha256="new", params=PARAMS)
+        choose(board(), XGBOOST_CHAMPION, training_set_sha256="new", params=other)
 
 
 def test_a_row_survives_json() -> None:

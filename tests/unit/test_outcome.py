@@ -7,21 +7,24 @@ import pytest
 
 from scalecast_assets import keys
 from scalecast_assets.contract.store import DirectoryStore
-from scalecast_assets.outcome import Outcome, in_words, land
+from scalecast_assets.outcome import NOT_LANDED, Outcome, in_words
 from scalecast_assets.progress import Progress
 from scalecast_assets.resources.model_records import Promotion
 from scalecast_assets.runner import RunResult
 from scalecast_assets.settings import SettingsError
+from scalecast_assets.uploads import upload
 
 METRICS = ("mae", "rmse", "mape", "r2", "wape", "rmsse", "bias", "one_step_mae", "fit_seconds")
 CHAMPION = {"name": keys.XGBOOST, "version": "1.2.0", "previous": "1.1.0"}
 
 
-def file(state: str = "published", reason: str | None = None) -> dict[str, Any]:
-    return {
-        "key": "raw/März [/b].csv", "sha256": "ab" * 32, "state": state, "rows": 1234,
-        "reason": reason,
-    }  # fmt: skip
+KEY = "raw/März [/b].csv"
+
+
+def file(
+    state: str = "published", reason: str | None = None, rows: int | None = 1234
+) -> dict[str, Any]:
+    return {"key": KEY, "sha256": "ab" * 32, "state": state, "rows": rows, "reason": reason}
 
 
 def row(name: str, mae: float, mape: float | None = 0.5) -> dict[str, Any]:
@@ -67,9 +70,34 @@ def test_a_failure_is_told_with_every_reason_the_log_and_what_is_still_served() 
 def test_a_refused_file_is_exit_code_3_however_the_run_ended() -> None:
     refused = [file("refused", "price_is_positive: 1 line, first line 4")]
     for run in (failed_run(), RunResult("r", Path("/l"), succeeded=True)):
-        outcome = Outcome(refused, 0, 1.0, [run], None, None, refused=True)
+        outcome = Outcome(refused, 0, 1.0, [run], None, None)
         assert outcome.exit_code == 3
         assert "first line 4" in in_words(outcome)
+
+
+@pytest.mark.parametrize("state", ["landed", "validated", NOT_LANDED])
+@pytest.mark.parametrize("ended_well", [True, False])
+def test_a_file_that_still_waits_is_exit_code_1_however_the_run_ended(
+    state: str, ended_well: bool
+) -> None:
+    run = RunResult("r", Path("/l"), succeeded=True) if ended_well else failed_run()
+    files = [file(), file("refused", "bad"), file(state, rows=None)]
+    outcome = Outcome(files, 0, 1.0, [run], promotion() if ended_well else None, CHAMPION)
+    assert outcome.exit_code == 1
+    why = outcome.to_json()["why"]
+    assert f"{KEY} is {state} and not published: " in why
+    assert ("scalecast run" in why) == (state != NOT_LANDED)
+    assert ("is best" if ended_well else "the breaker is open") in why
+    assert f"Not finished. {KEY} is {state}" in in_words(outcome)
+
+
+def test_the_seconds_of_each_step_are_summed_over_the_passes() -> None:
+    first = RunResult("a", Path("/l"), stages={"raw_demand": 1.0, "raw_demand_suite": 2.5})
+    second = RunResult("b", Path("/l"), True, stages={"raw_demand": 0.25, "demand_data": 4.0})
+    outcome = Outcome([], 0, 9.0, [first, second], None, None)
+    assert outcome.to_json()["stages"] == {
+        "raw_demand": 1.25, "raw_demand_suite": 2.5, "demand_data": 4.0,
+    }  # fmt: skip
 
 
 def test_files_of_one_name_and_other_bytes_get_keys_of_their_own(tmp_path: Path) -> None:
@@ -80,11 +108,11 @@ def test_files_of_one_name_and_other_bytes_get_keys_of_their_own(tmp_path: Path)
         path = tmp_path / str(number) / "sales.csv.gz"
         path.write_bytes(b"%d" % number)
         paths.append(path)
-    (first, first_sha), (second, second_sha) = land(store, paths, Progress())
+    (first, first_sha), (second, second_sha) = upload(store, paths, Progress())
     assert first == "raw/sales.csv.gz"
     assert second == f"raw/sales-{second_sha[:8]}.csv.gz"
     assert [store.get(key).body for key in (first, second)] == [b"0", b"1"]
-    again = land(store, paths, Progress())
+    again = upload(store, paths, Progress())
     assert again == [(first, first_sha), (second, second_sha)]
 
 
@@ -93,4 +121,14 @@ def test_another_kind_of_file_cannot_be_landed_beside_one_of_its_name(tmp_path: 
     store.put("raw/sales.txt", b"other")
     (tmp_path / "sales.txt").write_bytes(b"x")
     with pytest.raises(SettingsError, match=r"sales\.txt: expected a file named \.csv"):
-        land(store, [tmp_path / "sales.txt"], Progress())
+        upload(store, [tmp_path / "sales.txt"], Progress())
+
+
+def test_a_second_file_of_a_name_as_long_as_a_disk_allows_is_uploaded_too(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path / "store")
+    name = "ü" * 125 + ".csv"
+    store.put(f"raw/{name}", b"other")
+    (tmp_path / name).write_bytes(b"new")
+    ((key, sha256),) = upload(store, [tmp_path / name], Progress())
+    assert key == f"raw/{'ü' * 50}-{sha256[:8]}.csv"
+    assert store.get(key).body == b"new"

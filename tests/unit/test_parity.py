@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 import pytest
 
 from scalecast_assets.forecasting import parity
-from scalecast_assets.forecasting.parity import check_parity
+from scalecast_assets.forecasting.parity import Parity, check_parity
 from scalecast_assets.forecasting.training_set import TrainingSet, write_snapshot
 from tests.unit.snapshot_maker import RawRow, feature_table, shop, write_csv
 
@@ -49,12 +49,33 @@ def test_numpy_agrees_with_the_snapshot_in_every_stratum(table: pa.Table, tmp_pa
         assert found.rows_by_stratum[name] > 0, name
 
 
-def test_a_small_set_is_compared_whole_as_far_as_panels_reach(
-    table: pa.Table, tmp_path: Path
+@pytest.mark.parametrize("seed", range(5))
+def test_at_least_a_thousand_rows_are_compared_or_all_there_are(
+    table: pa.Table, tmp_path: Path, seed: int
 ) -> None:
-    training_set, path = snapshot(table, tmp_path)
-    found = check_parity(training_set, path, seed=1)
-    assert found.rows >= 0.5 * training_set.has_history.sum()
+    """Panels of a few origins reach 56 days back each and hold fewer rows of so few series."""
+    for rows in (table, table.filter(pc.equal(table["store_id"], "S1"))):
+        training_set, path = snapshot(rows, tmp_path)
+        known = int(training_set.has_history.sum())
+        found = check_parity(training_set, path, seed=seed)
+        assert found.required_rows == min(1_000, known)
+        assert found.rows >= found.required_rows
+        assert found.rows_by_stratum[parity.ORDINARY] == found.rows
+        assert found.agrees
+
+
+def test_a_thousand_rows_are_reached_where_there_are_more(tmp_path: Path) -> None:
+    years = feature_table(write_csv(shop(800, products=("A",)), tmp_path / "raw.csv"))
+    found = check_parity(*snapshot(years, tmp_path), seed=1)
+    assert found.rows >= found.required_rows == 1_000
+    assert found.agrees
+
+
+@pytest.mark.parametrize(("rows", "required"), [(999, 1_000), (0, 0)])
+def test_too_few_rows_are_no_agreement(rows: int, required: int) -> None:
+    found = Parity(rows, required, {}, 0.0, "lag_1")
+    assert not found.agrees
+    assert Parity(1_000, required, {}, 0.0, "lag_1").agrees
 
 
 @pytest.mark.parametrize("name", ["lag_1", "rolling_mean_7", "rolling_std_7", "week_of_year"])
@@ -86,6 +107,7 @@ def test_the_sample_is_bounded(
     table: pa.Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(parity, "SAMPLE_ROWS", 60)
+    monkeypatch.setattr(parity, "REQUIRED_ROWS", 40)
     found = check_parity(*snapshot(table, tmp_path), seed=1)
-    assert 30 <= found.rows <= 80
+    assert 40 <= found.rows <= 80
     assert found.rows_by_stratum["after_closure"] > 0

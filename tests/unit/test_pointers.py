@@ -1,6 +1,9 @@
 """The pointers' strict parsing, and reading them from a store."""
 
 import json
+import os
+import tracemalloc
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +14,7 @@ from scalecast_assets.contract.pointers import (
     read_serving,
     read_state_pointer,
 )
-from scalecast_assets.contract.store import ObjectStore
+from scalecast_assets.contract.store import DirectoryStore, ObjectStore
 from scalecast_assets.contract.strict_json import BundleError
 
 SERVING: dict[str, Any] = {
@@ -145,3 +148,20 @@ def test_a_pointer_is_read_with_the_etag_to_swap_it_by(store: ObjectStore) -> No
     store.put("serving/state.json", b"{")
     with pytest.raises(BundleError, match="no valid JSON"):
         read_state_pointer(store)
+
+
+def test_a_huge_pointer_is_refused_unread(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path)
+    for key in ("serving/model.json", "serving/state.json"):
+        store.put(key, b"")
+        os.truncate(tmp_path / key, 256 << 20)
+    tracemalloc.start()
+    try:
+        with pytest.raises(BundleError, match=r"serving/model\.json' is larger than 65536 bytes"):
+            read_serving(store)
+        with pytest.raises(BundleError, match=r"serving/state\.json' is larger than 65536 bytes"):
+            read_state_pointer(store)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 2 << 20

@@ -1,6 +1,7 @@
 """The report tells the truth about what is served, to somebody who reads no code."""
 
 import datetime as dt
+import json
 import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
@@ -12,6 +13,7 @@ from scalecast_assets.forecasting.evaluation import Holdout, score
 from scalecast_assets.forecasting.leaderboard import Decision, LeaderboardRow
 from scalecast_assets.forecasting.report import (
     SHOWN_DAYS,
+    Curve,
     ModelReport,
     SourceFile,
     curves,
@@ -157,3 +159,12 @@ def test_the_same_report_is_the_same_page(report: ModelReport) -> None:
 
 def test_an_image_for_markdown_is_inline() -> None:
     assert markdown_image(b"abc", "a plot") == "![a plot](data:image/png;base64,YWJj)"
+
+
+def test_a_curve_survives_the_json_of_a_verdict(report: ModelReport) -> None:
+    before = report.curves[0]
+    after = Curve.from_json(json.loads(json.dumps(before.to_json())))
+    for name, value in vars(before).items():
+        np.testing.assert_array_equal(getattr(after, name), value)
+        assert type(getattr(after, name)) is type(value)
+    assert [str(a.dtype) for a in (after.day, after.forecast)] == ["int32", "float64"]

@@ -3,13 +3,17 @@
 import os
 import re
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
-from scalecast_assets import runtime, settings
+from scalecast_assets import keys, runtime, settings
+from scalecast_assets.forecasting.budget import DEFAULT_BUDGETS, Budget
+from scalecast_assets.forecasting.candidates import candidate
 from scalecast_assets.reporting import settings_table
 from scalecast_assets.settings import Settings, SettingsError
 from serving import settings as serving_settings
+from tests.unit.test_candidates_fit import make_rows
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -65,6 +69,7 @@ def test_an_unknown_variable_is_named(monkeypatch: pytest.MonkeyPatch, name: str
         ("SCALECAST_DATABASE_URL", "", "expected postgresql://"),
         ("SCALECAST_STORE_URL", "/just/a/path", "expected s3://"),
         ("SCALECAST_STORE_URL", "gs://bucket", "expected s3://"),
+        ("SCALECAST_STORE_URL", "s3://key:sesame@bucket/prefix", "AWS_SECRET_ACCESS_KEY"),
         ("SCALECAST_CALENDAR", "gregorian", "'store' or 'observed'"),
         ("SCALECAST_COLUMNS", "date", "name=value"),
         ("SCALECAST_COLUMNS", "date=A,date=B", "given twice"),
@@ -75,8 +80,11 @@ def test_an_unknown_variable_is_named(monkeypatch: pytest.MonkeyPatch, name: str
         ("SCALECAST_HORIZON_DAYS", "two weeks", "integer"),
         ("SCALECAST_DAY_FINAL_HOUR", "48", "less than or equal to 47"),
         ("SCALECAST_SEED", "-1", "greater than or equal to 0"),
+        ("SCALECAST_SEED", "4294967296", "less than or equal to 4294967295"),
         ("SCALECAST_FIT_ROWS", "forest=1000", "has no row budget"),
         ("SCALECAST_FIT_ROWS", "naive_baseline=1000", "has no row budget"),
+        ("SCALECAST_TUNE_ROWS", "pytorch_nn=1000", "these have: random_forest, xgboost"),
+        ("SCALECAST_TUNE_ROWS", "linear_regression=1000", "these have: random_forest, xgboost"),
         ("SCALECAST_TUNE_ROWS", "xgboost=99", "at least 100"),
         ("SCALECAST_TUNE_ROWS", "xgboost=many", "integer"),
         ("SCALECAST_UI_PORT", "0", "greater than or equal to 1"),
@@ -144,11 +152,52 @@ def test_settings_do_not_change_once_loaded() -> None:
 
 def test_the_table_of_settings_has_every_field_with_default_and_description() -> None:
     table = {row["name"]: row for row in settings_table()}
-    assert len(table) == len(Settings.model_fields)
+    assert {settings.variable(field) for field in Settings.model_fields} <= set(table)
     assert table["SCALECAST_HORIZON_DAYS"]["default"] == 14
     assert table["SCALECAST_DATABASE_URL"]["default"] == "unset"
     assert table["SCALECAST_HOME"]["default"] == ".scalecast"
     assert all(len(row["description"]) > 10 for row in table.values())
+
+
+def test_the_table_of_settings_has_what_only_the_sidecar_reads() -> None:
+    table = {row["name"]: row for row in settings_table()}
+    read = set(re.findall(r"SCALECAST_[A-Z_]+", Path(serving_settings.__file__).read_text()))
+    assert read <= set(table)
+    assert table["SCALECAST_API_HOST"]["default"] == "127.0.0.1"
+    assert table["SCALECAST_POLL_SECONDS"]["default"] == 10
+    assert table["SCALECAST_MAX_BODY_BYTES"]["default"] == 65_536
+    assert table["SCALECAST_LOG_LEVEL"]["default"] == "info"
+
+
+def test_the_table_of_settings_shows_the_budgets_that_hold_unless_others_are_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    table = {row["name"]: row["default"] for row in settings_table()}
+    for field in ("fit_rows", "tune_rows"):
+        monkeypatch.setenv(settings.variable(field), table[settings.variable(field)])
+        shown = getattr(Settings.load(), field)
+        assert shown == {name: getattr(DEFAULT_BUDGETS[name], field) for name in shown}
+    assert "random_forest=30000" in table["SCALECAST_TUNE_ROWS"]
+
+
+class Noticing(Budget):
+    """A budget that remembers which of its limits was asked for."""
+
+    asked: ClassVar[set[str]] = set()
+
+    def __getattribute__(self, name: str) -> Any:
+        Noticing.asked.add(name)
+        return super().__getattribute__(name)
+
+
+@pytest.mark.parametrize("name", keys.CANDIDATES)
+def test_a_budget_can_be_set_exactly_where_a_candidate_asks_for_one(name: str) -> None:
+    rows = make_rows(n_series=3, n_days=60)
+    budget = Noticing(fit_rows=1000, tune_rows=1000)
+    Noticing.asked.clear()
+    candidate(name).fit(rows, budget=budget, seed=1, log=lambda _: None)
+    assert ("fit_rows" in Noticing.asked) == (name in settings.FITTED)
+    assert ("tune_rows" in Noticing.asked) == (name in settings.TUNED)
 
 
 def test_every_name_the_sidecar_reads_is_known_to_the_pipeline() -> None:
@@ -157,34 +206,6 @@ def test_every_name_the_sidecar_reads_is_known_to_the_pipeline() -> None:
     known = {settings.variable(field) for field in Settings.model_fields} | settings.FOREIGN
     assert read >= {"SCALECAST_HOME", "SCALECAST_API_PORT", "SCALECAST_POLL_SECONDS"}
     assert read <= known
-
-
-def test_child_processes_get_the_parts_of_the_database_url_decoded(tmp_path: Path) -> None:
-    url = "postgresql://sh%40p:p%2Fss@db.example:6000/a%20shop"
-    loaded = Settings(home=tmp_path, database_url=url)
-    made = runtime.Runtime(loaded, url, runtime.in_schema(url), tmp_path).environment
-    assert made["SCALECAST_PG_USER"] == "sh@p"
-    assert made["SCALECAST_PG_PASSWORD"] == "p/ss"
-    assert made["SCALECAST_PG_HOST"] == "db.example"
-    assert made["SCALECAST_PG_PORT"] == "6000"
-    assert made["SCALECAST_PG_DATABASE"] == "a shop"
-
-
-def test_a_schema_is_added_to_a_url_beside_the_options_it_has() -> None:
-    url = runtime.in_schema("postgresql://u:p@h:1/db?sslmode=require")
-    assert url == (
-        "postgresql+psycopg2://u:p@h:1/db?sslmode=require&options=-csearch_path%3Ddagster"
-    )
-
-
-def test_a_database_that_does_not_answer_is_an_error_that_names_the_setting(
-    tmp_path: Path,
-) -> None:
-    unreachable = Settings(home=tmp_path, database_url="postgresql://u:sesame@127.0.0.1:1/db")
-    with pytest.raises(SettingsError) as error, runtime.running(unreachable):
-        raise AssertionError("nothing runs there")
-    assert str(error.value).startswith("SCALECAST_DATABASE_URL: no Postgres answers at 127.0.0.1:1")
-    assert "sesame" not in str(error.value)
 
 
 def test_the_environment_is_as_before_when_the_runtime_is_left(

@@ -12,6 +12,7 @@ from scalecast_assets.contract.store import (
     InvalidKey,
     ObjectNotFound,
     ObjectStore,
+    ObjectTooLarge,
     PreconditionFailed,
 )
 
@@ -126,6 +127,12 @@ def test_below_an_object_there_is_nothing(store: ObjectStore) -> None:
     assert store.get("a").body == b"x"
 
 
+def test_a_listing_below_an_object_is_empty(store: ObjectStore) -> None:
+    store.put("a", b"x")
+    assert list(store.list("a/")) == []
+    assert list(store.list("a/b/")) == []
+
+
 def test_a_folder_is_no_object(store: ObjectStore) -> None:
     store.put("folder/a", b"x")
     assert not store.exists("folder")
@@ -141,6 +148,21 @@ def test_an_unchanged_object_is_not_read_again(store: ObjectStore) -> None:
     assert changed is not None
     assert changed.body == b"two"
     assert store.get_if_changed("pointer", changed.etag) is None
+
+
+@pytest.mark.parametrize("size", [0, 10, 65_536, 3_000_000])
+def test_an_object_larger_than_the_reader_takes_is_refused(store: ObjectStore, size: int) -> None:
+    etag = store.put("pointer", b"x" * size)
+    assert store.get("pointer", size).body == b"x" * size
+    assert store.get("pointer", size).etag == etag
+    store.put("pointer", b"x" * (size + 1))
+    with pytest.raises(ObjectTooLarge, match=f"'pointer' is larger than {size} bytes"):
+        store.get("pointer", size)
+    with pytest.raises(ObjectTooLarge, match=f"'pointer' is larger than {size} bytes"):
+        store.get_if_changed("pointer", etag, size)
+    seen = store.get("pointer")
+    assert len(seen.body) == size + 1
+    assert store.get_if_changed("pointer", seen.etag, size) is None
 
 
 @pytest.mark.parametrize("size", [10, 200_000])

@@ -1,13 +1,17 @@
 """What only the directory store has to fear: other processes, kill -9, links, file systems."""
 
+import contextlib
 import errno
 import logging
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,10 +21,12 @@ from scalecast_assets.contract.store import (
     DirectoryStore,
     InvalidKey,
     ObjectNotFound,
+    ObjectUnreadable,
     StoreError,
     StoreUnavailable,
 )
 
+NOBODY = 65534
 REPOSITORY = Path(__file__).parents[2]
 
 CREATORS = """
@@ -71,6 +77,27 @@ def started(script: str, *arguments: str) -> "subprocess.Popen[str]":
 @pytest.fixture
 def directory(tmp_path: Path) -> DirectoryStore:
     return DirectoryStore(tmp_path / "store")
+
+
+@pytest.fixture
+def shared_directory() -> Iterator[DirectoryStore]:
+    """A store in a folder that every user may enter; ``tmp_path`` is only for who runs the test."""
+    with tempfile.TemporaryDirectory(prefix="scalecast-store-") as folder:
+        Path(folder).chmod(0o755)
+        yield DirectoryStore(Path(folder) / "store")
+
+
+@contextlib.contextmanager
+def permissions_binding() -> Iterator[None]:
+    """Root may do everything: for a while be nobody, as far as files are concerned."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
 
 
 def test_of_many_processes_that_create_one_wins_each_object(directory: DirectoryStore) -> None:
@@ -181,11 +208,93 @@ def test_the_store_itself_may_lie_behind_a_link(tmp_path: Path) -> None:
     assert DirectoryStore(tmp_path / "real").get("a").body == b"x"
 
 
-def test_pipes_are_not_read_and_not_waited_for(directory: DirectoryStore) -> None:
-    directory.put("a", b"x")
-    os.mkfifo(directory.root / "pipe")
-    assert not directory.exists("pipe")
-    assert [info.key for info in directory.list()] == ["a"]
+@pytest.mark.parametrize("kind", ["pipe", "socket", "folder"])
+def test_what_is_no_file_is_no_object_and_not_waited_for(
+    directory: DirectoryStore, kind: str
+) -> None:
+    directory.put("raw/a.csv", b"x")
+    path = directory.root / "raw/odd.csv"
+    make = {
+        "pipe": lambda: os.mkfifo(path),
+        "socket": lambda: os.mknod(path, stat.S_IFSOCK | 0o600),
+        "folder": lambda: path.mkdir(),
+    }
+    make[kind]()
+    for prefix in ("", "raw/", "raw/a"):
+        assert [info.key for info in directory.list(prefix)] == ["raw/a.csv"]
+    for prefix in ("raw/odd.csv", "raw/odd.csv/"):
+        assert list(directory.list(prefix)) == []
+    assert not directory.exists("raw/odd.csv")
+    with pytest.raises(ObjectNotFound, match=r"raw/odd\.csv"):
+        directory.get("raw/odd.csv")
+    with pytest.raises(ObjectNotFound, match=r"raw/odd\.csv"):
+        directory.get_if_changed("raw/odd.csv", "etag")
+    directory.delete("raw/odd.csv")
+    assert path.exists()
+
+
+@pytest.mark.parametrize("target", ["nowhere", "link.csv"])
+def test_a_link_that_leads_nowhere_is_refused_and_breaks_no_listing(
+    directory: DirectoryStore, target: str
+) -> None:
+    directory.put("raw/a.csv", b"x")
+    (directory.root / "raw/link.csv").symlink_to(target)
+    assert [info.key for info in directory.list("raw/")] == ["raw/a.csv"]
+    for operation in (directory.get, directory.exists, directory.delete):
+        with pytest.raises(StoreError, match="symbolic link"):
+            operation("raw/link.csv")
+    with pytest.raises(StoreError, match="symbolic link"):
+        directory.put("raw/link.csv", b"x")
+
+
+@pytest.mark.parametrize("size", [10, 100_000])
+def test_a_file_that_may_not_be_read_is_listed_and_only_its_reading_fails(
+    shared_directory: DirectoryStore, size: int
+) -> None:
+    shared_directory.put("raw/a.csv", b"x")
+    shared_directory.put("raw/theirs.csv", b"x" * size)
+    shared_directory.put("raw/z.csv", b"x")
+    (shared_directory.root / "raw/theirs.csv").chmod(0)
+    with permissions_binding():
+        listed = list(shared_directory.list("raw/"))
+        assert [info.key for info in listed] == ["raw/a.csv", "raw/theirs.csv", "raw/z.csv"]
+        assert [info.size for info in listed] == [1, size, 1]
+        assert shared_directory.get("raw/z.csv").body == b"x"
+        with pytest.raises(ObjectUnreadable, match=r"'raw/theirs\.csv'.*readable by this user"):
+            shared_directory.get("raw/theirs.csv")
+        with (
+            pytest.raises(ObjectUnreadable, match=r"'raw/theirs\.csv'.*readable by this user"),
+            shared_directory.open("raw/theirs.csv"),
+        ):
+            pass
+
+
+@pytest.mark.parametrize("mode", [0, 0o644])
+def test_a_folder_that_may_not_be_read_is_left_out_but_told_to_who_asks_for_it(
+    shared_directory: DirectoryStore, mode: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    shared_directory.put("raw/a.csv", b"x")
+    shared_directory.put("raw/theirs/b.csv", b"x")
+    (shared_directory.root / "raw/theirs").chmod(mode)
+    try:
+        with permissions_binding(), caplog.at_level(logging.WARNING):
+            assert [info.key for info in shared_directory.list("raw/")] == ["raw/a.csv"]
+            assert "'raw/theirs/'" in caplog.text
+            with pytest.raises(ObjectUnreadable, match=r"'raw/theirs/'.*readable by this user"):
+                list(shared_directory.list("raw/theirs/"))
+    finally:
+        (shared_directory.root / "raw/theirs").chmod(0o755)
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs Linux's /proc")
+def test_a_file_that_the_disk_cannot_read_is_listed_and_only_its_reading_fails() -> None:
+    """The first page of a process's memory: opening it works, reading it is an input error."""
+    process = DirectoryStore("/proc/self")
+    assert [info.key for info in process.list("mem")] == ["mem"]
+    with pytest.raises(ObjectUnreadable, match=r"'mem'.*Input/output error"):
+        process.get("mem")
+    with pytest.raises(ObjectUnreadable, match=r"'mem'.*Input/output error"):
+        process.get_if_changed("mem", "etag")
 
 
 def test_a_file_whose_name_is_no_unicode_is_reported_and_left_out(
@@ -275,17 +384,18 @@ def test_a_reader_keeps_what_it_opened_while_it_is_overwritten(directory: Direct
     assert directory.get("a").body == b"new" * 1000
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_directory_that_may_only_be_read_can_be_read(directory: DirectoryStore) -> None:
-    directory.put("a", b"x")
-    directory.root.chmod(0o555)
-    (directory.root / RESERVED / "tmp").chmod(0o555)
+def test_a_directory_that_may_only_be_read_can_be_read(shared_directory: DirectoryStore) -> None:
+    root = shared_directory.root
+    shared_directory.put("a", b"x")
+    root.chmod(0o555)
+    (root / RESERVED / "tmp").chmod(0o555)
     try:
-        reader = DirectoryStore(directory.root)
-        assert reader.get("a").body == b"x"
-        assert [info.key for info in reader.list()] == ["a"]
-        with pytest.raises(StoreUnavailable, match="writable by this user"):
-            reader.put("b", b"x")
+        with permissions_binding():
+            reader = DirectoryStore(root)
+            assert reader.get("a").body == b"x"
+            assert [info.key for info in reader.list()] == ["a"]
+            with pytest.raises(StoreUnavailable, match="writable by this user"):
+                reader.put("b", b"x")
     finally:
-        directory.root.chmod(0o755)
-        (directory.root / RESERVED / "tmp").chmod(0o755)
+        root.chmod(0o755)
+        (root / RESERVED / "tmp").chmod(0o755)

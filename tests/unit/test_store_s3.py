@@ -1,5 +1,6 @@
 """What only the S3 store has to fear: the network, refusals, and other people's objects."""
 
+import contextlib
 import functools
 import logging
 import socket
@@ -18,6 +19,7 @@ from scalecast_assets.contract.store import (
     InvalidKey,
     ObjectNotFound,
     ObjectStore,
+    ObjectTooLarge,
     PreconditionFailed,
     S3Store,
     StoreError,
@@ -48,7 +50,7 @@ def client_of(endpoint: str) -> Any:
 
 @contextmanager
 def server_that_answers(status: int, body: bytes, length: int | None = None) -> Iterator[str]:
-    """An HTTP server with one answer to everything; ``length`` may announce more than comes."""
+    """A server with one answer to everything; ``length`` may announce more than comes."""
 
     class Answer(BaseHTTPRequestHandler):
         def answer(self) -> None:
@@ -67,7 +69,14 @@ def server_that_answers(status: int, body: bytes, length: int | None = None) -> 
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+    with serving(Answer) as endpoint:
+        yield endpoint
+
+
+@contextmanager
+def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """An HTTP server on a free port; yields its address."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:
@@ -75,6 +84,30 @@ def server_that_answers(status: int, body: bytes, length: int | None = None) -> 
         finally:
             server.shutdown()
             thread.join()
+
+
+IMMENSE_BYTES = 256 << 20
+
+
+class ImmenseObject(BaseHTTPRequestHandler):
+    """Sends ``IMMENSE_BYTES`` zeros, or as many as the client takes, and counts them."""
+
+    protocol_version = "HTTP/1.1"
+    sent = 0
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(IMMENSE_BYTES))
+        self.send_header("ETag", '"an etag"')
+        self.end_headers()
+        with contextlib.suppress(ConnectionError):
+            for _ in range(IMMENSE_BYTES >> 20):
+                self.wfile.write(bytes(1 << 20))
+                type(self).sent += 1 << 20
+        self.close_connection = True
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
 
 
 def error_body(code: str) -> bytes:
@@ -185,6 +218,33 @@ def test_an_answer_cut_short_is_an_error_and_leaves_no_file(operation: str, file
         with pytest.raises(StoreUnavailable, match="cannot be reached"):
             operations(store, file)[operation]()
     assert [path.name for path in file.parent.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("operation", ["get", "get_if_changed"])
+def test_a_limited_answer_cut_short_is_an_error_and_not_an_end(operation: str) -> None:
+    with server_that_answers(200, b"half", length=8) as endpoint:
+        store = S3Store(client_of(endpoint), "bucket")
+        with pytest.raises(StoreUnavailable, match="cannot be reached"):
+            limited(store, 100)[operation]()
+
+
+@pytest.mark.parametrize("operation", ["get", "get_if_changed"])
+def test_an_immense_object_is_left_unread_beyond_the_limit(operation: str) -> None:
+    class Immense(ImmenseObject):
+        pass
+
+    with serving(Immense) as endpoint:
+        store = S3Store(client_of(endpoint), "bucket")
+        with pytest.raises(ObjectTooLarge, match="'a' is larger than 65536 bytes"):
+            limited(store, 65_536)[operation]()
+    assert Immense.sent < IMMENSE_BYTES // 4  # the rest is what the network's buffers hold
+
+
+def limited(store: ObjectStore, max_bytes: int) -> dict[str, Any]:
+    return {
+        "get": lambda: store.get("a", max_bytes),
+        "get_if_changed": lambda: store.get_if_changed("a", '"etag"', max_bytes),
+    }
 
 
 def test_a_stream_cut_short_is_an_error_and_not_an_end() -> None:

@@ -85,18 +85,18 @@ class NeuralNetwork:
     name: str = keys.PYTORCH_NN
 
     def fit(self, rows: TrainingRows, *, budget: Budget, seed: int, log: Log) -> FittedModel:
-        """Train up to 100 epochs and keep the weights of the lowest MAE on the last dates."""
+        """Find the epoch of the lowest MAE on the last dates, then train that many on all rows."""
         started = time.perf_counter()
         require_rows(self.name, rows)
         used, notes = within_budget(rows, budget.fit_rows, seed=seed, verb="fitted", log=log)
         fitting, watching = stopping_rows(used.day)
         early, late = used.take(fitting), used.take(watching)
-        batch_size = _batch_size(len(early))
+        batch_size = _batch_size(len(used))
         stopping = _EarlyStopping(late)
         _train(early, batch_size, seed, MAX_EPOCHS, stopping)
         log(f"{self.name}: MAE {stopping.mae:.4g} on the last dates after epoch {stopping.epoch}")
         params = {"epochs": stopping.epoch, "batch_size": batch_size}
-        return self._fitted(stopping.network, used, rows, params, seed, started, notes)
+        return self._fit(used, rows, params, seed, started, notes)
 
     def refit(
         self, rows: TrainingRows, params: Params, *, budget: Budget, seed: int, log: Log
@@ -106,12 +106,10 @@ class NeuralNetwork:
         require_rows(self.name, rows)
         frozen = require_params(self.name, params, "epochs", "batch_size")
         used, notes = within_budget(rows, budget.fit_rows, seed=seed, verb="fitted", log=log)
-        network = _train(used, frozen["batch_size"], seed, frozen["epochs"], lambda *_: True)
-        return self._fitted(network, used, rows, frozen, seed, started, notes)
+        return self._fit(used, rows, frozen, seed, started, notes)
 
-    def _fitted(
+    def _fit(
         self,
-        network: Network,
         used: TrainingRows,
         rows: TrainingRows,
         params: dict[str, Any],
@@ -119,6 +117,7 @@ class NeuralNetwork:
         started: float,
         notes: list[str],
     ) -> FittedModel:
+        network = _train(used, params["batch_size"], seed, params["epochs"], lambda *_: True)
         return FittedModel(
             name=self.name,
             onnx=network.to_onnx(self.name),
@@ -136,18 +135,17 @@ class NeuralNetwork:
 
 
 class _EarlyStopping:
-    """Remembers the network of the lowest MAE on later dates; stops when it ceases to fall."""
+    """Remembers the epoch of the lowest MAE on later dates; stops when it ceases to fall."""
 
     def __init__(self, late: TrainingRows) -> None:
         self._late = late
-        self.network: Network
         self.mae = math.inf
         self.epoch = 0
 
     def __call__(self, network: Network, epoch: int) -> bool:
         mae = float(np.abs(network.predict(self._late.features) - self._late.target).mean())
         if epoch == 1 or mae < self.mae:
-            self.network, self.mae, self.epoch = network, mae, epoch
+            self.mae, self.epoch = mae, epoch
         return epoch - self.epoch < PATIENCE
 
 

@@ -1,0 +1,68 @@
+"""Which replacement of the whole warehouse counts, and which files it closes.
+
+Called by ``publish.py`` only, inside its transaction and under its lock. A file is closed as
+published, with a reason: it took its place in the order, and the replacement came after it. The SQL
+that replaces the rows is in ``merge.py``; how files become a replacement is in ``intake.py``.
+"""
+
+from collections.abc import Sequence
+from typing import Final, LiteralString
+
+from scalecast_assets.ingest.ledger import LedgerFile, files_in_state
+from scalecast_assets.ingest.schema import Connection
+
+
+def supersede(conn: Connection) -> tuple[list[LedgerFile], tuple[str, ...]]:
+    """Close what the newest replacement superseded, be it published before or about to be now.
+
+    Returns the files of the replacement that is about to be published (none: there is none), and
+    the keys of the validated files that were closed. What is still validated has to be merged.
+    """
+    replacement = _newest_whole(files_in_state(conn, "validated"))
+    if replacement and replacement[-1].file_seq > _last_place(conn):
+        conn.execute(
+            "insert into warehouse.replacements (file_seq, run_id) values (%s, %s)",
+            (replacement[-1].file_seq, replacement[-1].replace_run),
+        )
+        _close_published(conn)
+    else:
+        replacement = []
+    return replacement, _close_validated(conn, replacement)
+
+
+def _newest_whole(validated: Sequence[LedgerFile]) -> list[LedgerFile]:
+    """The files of the newest replacement of which every file is validated."""
+    for last in reversed(validated):
+        files = [f for f in validated if f.replace_run and f.replace_run == last.replace_run]
+        if files and len(files) == last.replace_size:
+            return files
+    return []
+
+
+def _last_place(conn: Connection) -> int:
+    """The place in the order of the newest replacement that was published; 0: there was none."""
+    row = conn.execute("select coalesce(max(file_seq), 0) from warehouse.replacements").fetchone()
+    return int(row[0]) if row else 0
+
+
+_CLOSE: Final[LiteralString] = (
+    "update warehouse.file_ledger f set state = 'published',"
+    " published_at = coalesce(f.published_at, now()),"
+    " reason = 'superseded by the replacement of run ' || newest.run_id"
+    " from (select file_seq, run_id from warehouse.replacements order by file_seq desc limit 1)"
+    " newest where f.file_seq < newest.file_seq and "
+)
+
+
+def _close_published(conn: Connection) -> None:
+    """Say of every file whose rows the replacement takes away that they are gone."""
+    conn.execute(_CLOSE + "f.state = 'published' and f.reason is null")
+
+
+def _close_validated(conn: Connection, replacement: Sequence[LedgerFile]) -> tuple[str, ...]:
+    """Close the files that wait, but came before the newest replacement; returns their keys."""
+    closed = conn.execute(
+        _CLOSE + "f.state = 'validated' and f.file_seq <> all(%s) returning f.key",
+        ([file.file_seq for file in replacement],),
+    )
+    return tuple(key for (key,) in closed)

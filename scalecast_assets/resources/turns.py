@@ -1,0 +1,114 @@
+"""Whose turn it is: one ingest and one training at a time, whatever starts the run.
+
+In front is Dagster's queue, which counts runs by their tags (``dagster.yaml``). "Materialize all"
+has no tags of its own, so ``QueueInTurn`` gives each run those of the steps it has. An ingest is
+over when the features are built, though its run may go on to train for hours: then its tag is
+changed, and the next refresh begins beside the training.
+
+Behind it are advisory locks of Postgres, for runs that no queue holds: ``scalecast run`` and the
+``dagster`` command. The ingestion locks each of its steps (``ingest/schema.py``), dbt's step takes
+``FEATURES_LOCK``, and a run that trains takes the lock here before its first step. A lock ends with
+its process, however that ends; a slot of a Dagster pool that a step claims does not (measured:
+after ``kill -9`` in a training step, the next ``scalecast run`` waited for ever).
+"""
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+import dagster as dg
+import psycopg
+
+from scalecast_assets import keys
+from scalecast_assets.ingest.schema import Connection
+
+INGEST_TAG: Final = "scalecast/ingest"
+TRAINING_TAG: Final = "scalecast/training"
+UNDER_WAY: Final = "under way"
+OVER: Final = "over"
+
+DBT_STEP: Final = "dbt_features"
+STEPS: Final = {
+    INGEST_TAG: {keys.RAW_DEMAND, "raw_demand_suite", keys.DEMAND_DATA, DBT_STEP},
+    TRAINING_TAG: {
+        keys.TRAINING_SET, *keys.CANDIDATES, keys.MODEL_COMPARISON, keys.PROMOTED_MODEL,
+    },
+}  # fmt: skip
+"""The steps that make a run an ingest or a training. A run can be both."""
+
+FEATURES_LOCK: Final = "scalecast.features"
+_TRAINING_LOCK: Final = "scalecast.training"
+_ALIVE_LOCK: Final = "scalecast.run."
+_POLL_SECONDS: Final = 1.0
+
+
+class QueueInTurn(dg.QueuedRunCoordinator):
+    """Dagster's queue, which tags each run before it is queued."""
+
+    def submit_run(self, context: dg.SubmitRunContext) -> dg.DagsterRun:
+        """Tag the run and queue it."""
+        tag(self._instance, context.dagster_run)
+        return super().submit_run(context)
+
+
+def tag(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
+    """Show that a run ingests or trains: others that do wait for it in the queue."""
+    if tags := dict.fromkeys(kinds(instance, run), UNDER_WAY):
+        instance.add_run_tags(run.run_id, tags)
+
+
+def kinds(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[str]:
+    """Return the tags of what the run's steps do."""
+    plan = run.execution_plan_snapshot_id
+    steps = set(instance.get_execution_plan_snapshot(plan).step_keys_to_execute) if plan else set()
+    return [name for name, of_kind in STEPS.items() if of_kind & steps]
+
+
+def ingest_is_over(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
+    """Let the next ingest begin, though this run goes on."""
+    instance.add_run_tags(run.run_id, {INGEST_TAG: OVER})
+
+
+def take_turn(
+    run: dg.DagsterRun, instance: dg.DagsterInstance, conn: Connection, say: Callable[[str], None]
+) -> None:
+    """Take the run's turn, for as long as ``conn`` is open; wait if it trains and another does.
+
+    The lock of the run's own name shows that its process lives.
+    """
+    tag(instance, run)
+    _is_locked_by_us(conn, _ALIVE_LOCK + run.run_id)
+    if TRAINING_TAG in kinds(instance, run):
+        wait_for_training(conn, say)
+
+
+def wait_for_training(conn: Connection, say: Callable[[str], None]) -> None:
+    """Return once no other run trains, holding the lock until the connection ends."""
+    if _is_locked_by_us(conn, _TRAINING_LOCK):
+        return
+    say("Another run is training; this one begins when that has ended.")
+    while not _is_locked_by_us(conn, _TRAINING_LOCK):
+        time.sleep(_POLL_SECONDS)
+
+
+def let_training_end(database_url: str, say: Callable[[str], None]) -> None:
+    """Wait until none trains, before a run begins that no queue holds back: it would stop ingests.
+
+    The lock is let go of again: the run takes it itself.
+    """
+    with psycopg.connect(database_url, autocommit=True) as conn:
+        wait_for_training(conn, say)
+
+
+def lives(run_id: str, conn: Connection) -> bool:
+    """Say whether the process of a run that has begun is still there."""
+    name = _ALIVE_LOCK + run_id
+    if not _is_locked_by_us(conn, name):
+        return True
+    conn.execute("select pg_advisory_unlock(hashtextextended(%s, 0))", (name,))
+    return False
+
+
+def _is_locked_by_us(conn: Connection, name: str) -> bool:
+    row = conn.execute("select pg_try_advisory_lock(hashtextextended(%s, 0))", (name,)).fetchone()
+    return bool(row and row[0])
