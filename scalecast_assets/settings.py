@@ -150,7 +150,7 @@ class Settings(BaseSettings):
     @field_validator("fit_rows", "tune_rows")
     @classmethod
     def _known_candidates(cls, value: dict[str, int], info: ValidationInfo) -> dict[str, int]:
-        known = FITTED if info.field_name else TUNED  # FLIP
+        known = FITTED if info.field_name == "fit_rows" else TUNED
         for name, rows in value.items():
             if name not in known:
                 raise ValueError(f"{name!r} has no row budget; these have: {', '.join(known)}")

@@ -12,7 +12,7 @@ from scalecast_assets.contract.store import DirectoryStore
 from scalecast_assets.resources.embedded_postgres import PostgresServer
 from scalecast_assets.resources.postgres_cluster import create_database
 from tests.graph.command import Shell
-from tests.graph.small_retailer import LEARNABLE_DAYS, SMALL_BUDGETS, write_sales
+from tests.graph.small_retailer import LEARNABLE_DAYS, SMALL_BUDGETS, SMALL_TUNING, write_sales
 from tests.graph.world import World, copy_of, drop_database
 
 
@@ -21,7 +21,7 @@ def shell() -> Iterator[Shell]:
     """A folder to work in and an empty home, with a space in its path."""
     folder = Path(tempfile.mkdtemp(prefix="scalecast graph "))
     folder.chmod(0o755)
-    budgets = {"SCALECAST_FIT_ROWS": SMALL_BUDGETS, "SCALECAST_TUNE_ROWS": SMALL_BUDGETS}
+    budgets = {"SCALECAST_FIT_ROWS": SMALL_BUDGETS, "SCALECAST_TUNE_ROWS": SMALL_TUNING}
     yield Shell(folder / "home", folder, budgets)
     shutil.rmtree(folder, ignore_errors=True)
 

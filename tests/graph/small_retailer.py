@@ -20,6 +20,7 @@ PRODUCTS = ("A", "B", "C", "D")
 RawRow = tuple[str, str, str, int, str, str]
 
 SMALL_BUDGETS = "random_forest=400,pytorch_nn=300"
+SMALL_TUNING = "random_forest=400"
 """Rows; they bite, so that a run says so."""
 
 

@@ -44,7 +44,7 @@ class World:
             home=self.home,
             database_url=self.database_url,
             fit_rows=BUDGETS,
-            tune_rows=BUDGETS,
+            tune_rows={keys.RANDOM_FOREST: BUDGETS[keys.RANDOM_FOREST]},
             **self.more,
         )
 
