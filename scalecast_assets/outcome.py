@@ -18,6 +18,7 @@ from scalecast_assets import keys
 from scalecast_assets.contract.bundle import read_manifest
 from scalecast_assets.contract.pointers import read_serving
 from scalecast_assets.contract.store import ObjectStore
+from scalecast_assets.ingest.intake import READABLE
 from scalecast_assets.passes import run_passes, undecided_files
 from scalecast_assets.progress import Progress
 from scalecast_assets.resources.configured import store_of
@@ -74,9 +75,22 @@ class Outcome:
         ]
 
     @property
+    def unreadable(self) -> list[str]:
+        """What was said about files that could not be read, and that the runs went on without."""
+        check = f"{keys.RAW_DEMAND}.{READABLE}"
+        return list(
+            dict.fromkeys(r.failed_checks[check] for r in self.runs if check in r.failed_checks)
+        )
+
+    @property
     def exit_code(self) -> int:
-        """0 done, 1 failed or a file still waits, 3 a file was refused."""
-        if self.waiting:
+        """0 done, 1 failed or a file still waits, 3 a file was refused.
+
+        A file with a reason to wait is no failure of its own: a replacement with a refused file was
+        given up. One that cannot be read is.
+        """
+        waits = any(file["state"] in _REMEDIES and not file["reason"] for file in self.files)
+        if waits or self.unreadable:
             return 1
         if any(file["state"] == "refused" for file in self.files):
             return 3
@@ -87,7 +101,7 @@ class Outcome:
         """Why the model is promoted or kept, or the run not finished; before it what waits."""
         last = self.runs[-1]
         if self.promotion:
-            return "; ".join([*self.waiting, self.promotion.why])
+            return "; ".join([*self.waiting, *self.unreadable, self.promotion.why])
         reasons = {**last.failures, **last.failed_checks}
         failed = [f"{step}: {reason}" for step, reason in reasons.items()]
         return "; ".join([*self.waiting, *failed]) or "nothing ran"
@@ -176,7 +190,7 @@ def _print(outcome: Outcome, console: Console) -> None:
     console.print(leaderboard_table(promotion.leaderboard))
     console.print(f"{promotion.outcome.capitalize()}: {promotion.why}", markup=False)
     console.print(f"Served: {promotion.candidate} {promotion.version}, {outcome.seconds:.0f} s.")
-    for sentence in outcome.waiting:
+    for sentence in [*outcome.waiting, *outcome.unreadable]:
         console.print(f"[red]Not finished.[/] {escape(sentence)}")
 
 
@@ -238,8 +252,11 @@ def files_of(
     """Read what became of these files, and of all that these runs landed, in their order."""
     with connection.cursor(row_factory=dict_row) as cursor:
         files = cursor.execute(
-            "select key, sha256, state, rows, reason from warehouse.file_ledger "
-            "where run_id = any(%s) or sha256 = any(%s) order by file_seq",
+            "select key, sha256, state, rows, reason from warehouse.file_ledger f "
+            "where (run_id = any(%s) or sha256 = any(%s)) "
+            # While bytes are loaded anew, the row from before stays beside the one that counts.
+            "and not exists (select from warehouse.file_ledger later "
+            "where later.sha256 = f.sha256 and later.file_seq > f.file_seq) order by file_seq",
             (list(run_ids), [sha256 for _, sha256 in about]),
         ).fetchall()
     found = {file["sha256"] for file in files}

@@ -32,12 +32,14 @@ def run_passes(
 ) -> list[RunResult]:
     """Run the graph on the files (none: what waits), and again while good ones are held up.
 
-    Later passes take the files as the first has landed them: nothing anew, nothing refused, and
-    nothing of a replacement, which is refused as a whole.
+    Later passes take the files as the first has landed them: nothing anew and nothing refused. A
+    replacement with a bad file is given up as a whole: its other files wait, but not for this
+    command, which was to replace everything or nothing.
     """
     runs = [execute({"keys": [key for key, _ in given], "replace": replace, "again": again})]
     while len(runs) < MAX_PASSES and _met_a_bad_file(runs[-1]):
-        waiting = {file.sha256 for file in undecided_files(database_url)}
+        undecided = undecided_files(database_url)
+        waiting = {file.sha256 for file in undecided if file.replace_run or not replace}
         held_up = [key for key, sha256 in given if sha256 in waiting]
         if not (held_up if given else waiting):
             break

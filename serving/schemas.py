@@ -12,10 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from scalecast_assets.contract.cold_start import Source
-from scalecast_assets.contract.columns import MAX_ID_BYTES
-
-MAX_PRICE: Final = 1e9
-"""Beyond it a price is taken for a mistake."""
+from scalecast_assets.contract.columns import MAX_ID_BYTES, MAX_PRICE
 
 ISO_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 

@@ -76,6 +76,22 @@ class Pipeline:
         intake = Intake(f"run-{self._runs}", keys, again, replace)
         return take_in(self.conn, self.store, intake, self.messages.append)
 
+    def die_landing(self, *keys: str, again: bool = False, replace: bool = False) -> None:
+        """As ``land``; what it raises is what killed the run, and this connection with it."""
+        try:
+            self.land(*keys, again=again, replace=replace)
+        finally:
+            self.conn.close()
+            self.conn = psycopg.connect(self.url, autocommit=True)
+
+    def unvouched(self) -> set[int]:
+        """Places in the order that rows of the warehouse have and no published file."""
+        rows = self.conn.execute(
+            "select distinct file_seq from warehouse.demand_data where file_seq not in"
+            " (select file_seq from warehouse.file_ledger where state = 'published')"
+        ).fetchall()
+        return {file_seq for (file_seq,) in rows}
+
     def judge(self, bad: str | None = None) -> None:
         """What the breaker does; it refuses files whose key contains ``bad``."""
         files = files_in_state(self.conn, "landed", "validated")
@@ -107,10 +123,13 @@ class Pipeline:
         return {(kind, name): code for kind, name, code in rows}
 
     def states(self) -> dict[str, str]:
-        return dict(self.conn.execute("select key, state from warehouse.file_ledger").fetchall())
+        """By key; of several contents, and attempts to load one, the last in the order."""
+        rows = self.conn.execute("select key, state from warehouse.file_ledger order by file_seq")
+        return dict(rows.fetchall())
 
     def reasons(self) -> dict[str, str | None]:
-        return dict(self.conn.execute("select key, reason from warehouse.file_ledger").fetchall())
+        rows = self.conn.execute("select key, reason from warehouse.file_ledger order by file_seq")
+        return dict(rows.fetchall())
 
     def checksum(self) -> str:
         """Of everything readers of the warehouse see."""

@@ -12,8 +12,9 @@ import dagster as dg
 from pydantic import Field
 
 from scalecast_assets import keys
-from scalecast_assets.ingest.intake import FileOutcome, Intake, take_in
+from scalecast_assets.ingest.intake import READABLE, FileOutcome, Intake, take_in
 from scalecast_assets.ingest.publish import Publication, publish
+from scalecast_assets.ingest.wording import counted
 from scalecast_assets.resources.object_store import ObjectStoreResource
 from scalecast_assets.resources.warehouse import WarehouseResource
 
@@ -61,6 +62,15 @@ raw_files = dg.AssetSpec(
     group_name=keys.GROUP_INGESTION,
     owners=OWNERS,
     kinds={"python", "postgres"},
+    check_specs=[
+        dg.AssetCheckSpec(
+            READABLE,
+            asset=keys.RAW_DEMAND,
+            blocking=False,
+            description="No file under raw/ is locked away from this user or on a bad disk block;"
+            " the others are loaded all the same.",
+        )
+    ],
 )
 def raw_demand(
     context: dg.AssetExecutionContext,
@@ -68,7 +78,7 @@ def raw_demand(
     warehouse: WarehouseResource,
     store: ObjectStoreResource,
     raw_format: RawFormat,
-) -> dg.MaterializeResult[None]:
+) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster reads the bare class only
     """Every line of the files that wait, archived by sha256 and landed in Postgres unjudged.
 
     One row per data line in `landing.demand_rows` (a cell that cannot be read is NULL), and one
@@ -84,14 +94,27 @@ def raw_demand(
     )
     with warehouse.connect() as conn:
         outcomes = take_in(conn, store.store(), intake, context.log.info)
-    return dg.MaterializeResult(metadata=_metadata_of_files(outcomes))
+    return dg.MaterializeResult(
+        metadata=_metadata_of_files(outcomes), check_results=[_readability(outcomes)]
+    )
+
+
+def _readability(outcomes: list[FileOutcome]) -> dg.AssetCheckResult:
+    problems = [o.message for o in outcomes if o.outcome == "unreadable"]
+    return dg.AssetCheckResult(
+        asset_key=keys.RAW_DEMAND,
+        check_name=READABLE,
+        passed=not problems,
+        description="; ".join(problems) or None,
+    )
 
 
 def _metadata_of_files(outcomes: list[FileOutcome]) -> dict[str, Any]:
-    landed = [o for o in outcomes if o.outcome != "known"]
+    landed = [o for o in outcomes if o.outcome in ("landed", "taken over")]
     return {
         "files": len(landed),
-        "skipped": len(outcomes) - len(landed),
+        "skipped": sum(o.outcome == "known" for o in outcomes),
+        "unreadable": sum(o.outcome == "unreadable" for o in outcomes),
         "dagster/row_count": sum(o.rows for o in landed),
         "faults": sum(o.rejected for o in landed),
         "outcomes": dg.MetadataValue.table(
@@ -160,8 +183,11 @@ def demand_data(
     with warehouse.connect() as conn:
         publication = publish(conn)
     context.log.info(
-        f"published {len(publication.files)} files; {publication.warehouse_rows:,} rows in all"
+        f"published {counted(len(publication.files), 'file')};"
+        f" {counted(publication.warehouse_rows, 'row')} in all"
     )
+    for warning in _in_vain(publication):
+        context.log.warning(warning)
     for key in publication.superseded:
         context.log.info(f"{key} is older than the replacement of everything: nothing of it is in")
     return dg.MaterializeResult(
@@ -183,7 +209,18 @@ def _metadata_of_publication(publication: Publication) -> dict[str, Any]:
         "changed_stores": publication.changed_stores,
         "replaced": publication.replaced,
         "superseded": len(publication.superseded),
+        "in_vain": _in_vain(publication),
     }
+
+
+def _in_vain(publication: Publication) -> list[str]:
+    """A sentence on each file of which no row counts, which is seldom what was meant."""
+    return [
+        f"{file.key}: later files have all of its {counted(file.older, 'row')}, so none counts;"
+        " run with --again to make it the newest"
+        for file in publication.files
+        if 0 < file.in_ledger == file.older
+    ]
 
 
 def _reconciliation(publication: Publication) -> Iterator[dg.AssetCheckResult]:

@@ -31,7 +31,7 @@ from scalecast_assets.checks.guard import require_gates, require_tested_features
 from scalecast_assets.contract.bundle import Manifest
 from scalecast_assets.contract.layout import MODEL
 from scalecast_assets.contract.pointers import ServingPointer, read_serving, read_state_pointer
-from scalecast_assets.contract.state import STATE_SCHEMA, panel_to_bytes
+from scalecast_assets.contract.state import STATE_SCHEMA, panel_from_bytes, panel_to_bytes
 from scalecast_assets.contract.store import ObjectStore
 from scalecast_assets.forecasting.artefact import Exhibit
 from scalecast_assets.forecasting.bundle_contents import bundle_files, manifest_fields
@@ -219,6 +219,7 @@ def _serving_state_asset(feature_gates: Sequence[dg.AssetCheckKey]) -> dg.Assets
         held = read_state_pointer(store.store())
         panel = read_panel(warehouse.url, pipeline.calendar_mode)
         state = panel_to_bytes(panel)
+        panel_from_bytes(state)  # What the sidecar could not load must not be published.
         pointer = publish_state(
             store.store(),
             state,

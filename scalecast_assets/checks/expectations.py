@@ -15,7 +15,7 @@ import dagster as dg
 from psycopg import sql
 
 from scalecast_assets import keys
-from scalecast_assets.checks.rule_suite import broken_rules
+from scalecast_assets.checks.rule_suite import ask
 from scalecast_assets.contract.objects import ObjectStore
 from scalecast_assets.ingest import rules
 from scalecast_assets.ingest.ledger import LedgerFile, files_in_state
@@ -27,6 +27,7 @@ from scalecast_assets.ingest.verdict import (
     look_closer,
     quarantine,
 )
+from scalecast_assets.ingest.wording import counted
 from scalecast_assets.resources.object_store import ObjectStoreResource
 from scalecast_assets.resources.warehouse import WarehouseResource
 
@@ -38,10 +39,12 @@ class Judgement:
     rule: Rule
     counts: dict[int, int] = field(default_factory=dict)
     sample: list[BadLine] = field(default_factory=list)
+    error: str | None = None
+    """Why a rule that only warns could not be judged."""
 
     @property
     def passed(self) -> bool:
-        return not self.counts
+        return not self.counts and self.error is None
 
 
 @dataclass
@@ -83,11 +86,18 @@ def judge_files(conn: Connection, sqlalchemy_url: str, files: Sequence[LedgerFil
     conn.execute("set enable_mergejoin = off")
     _put_on_trial(conn, files)
     started = time.perf_counter()
-    broken = broken_rules(sqlalchemy_url, [f.file_seq for f in files], verdict.seconds)
+    answers = ask(sqlalchemy_url, [f.file_seq for f in files], verdict.seconds)
     verdict.seconds["great_expectations"] = time.perf_counter() - started
     for judgement in verdict.judgements:
-        if judgement.rule.name in broken:
-            _look_closer(conn, judgement, files)
+        name = judgement.rule.name
+        judgement.error = answers.failed.get(name)
+        if name in answers.broken:
+            try:
+                _look_closer(conn, judgement, files)
+            except Exception as error:
+                if judgement.rule.blocking:
+                    raise
+                judgement.error = f"{type(error).__name__}: {error}"
     return verdict
 
 
@@ -144,7 +154,7 @@ def _set_aside(
 
 def _in_words(judgement: Judgement, file: LedgerFile) -> str:
     count = judgement.counts[file.file_seq]
-    words = f"{judgement.rule.name}: {count:,} line{'s' if count > 1 else ''}"
+    words = f"{judgement.rule.name}: {counted(count, 'line')}"
     first = next((line for line in judgement.sample if line.file_seq == file.file_seq), None)
     if first is None:
         return words
@@ -184,9 +194,11 @@ def check_result(judgement: Judgement, verdict: Verdict) -> dg.AssetCheckResult:
 
 def _sentence(judgement: Judgement, verdict: Verdict) -> str:
     if judgement.passed:
-        return f"{judgement.rule.description} Holds in {len(verdict.files)} files."
+        return f"{judgement.rule.description} Holds in {counted(len(verdict.files), 'file')}."
+    if judgement.error:
+        return f"{judgement.rule.description} It could not be judged: {judgement.error}"
     names = {file.file_seq: file.key for file in verdict.files}
-    where = ", ".join(f"{names[seq]} ({n:,} lines)" for seq, n in judgement.counts.items())
+    where = ", ".join(f"{names[seq]} ({counted(n, 'line')})" for seq, n in judgement.counts.items())
     return f"{judgement.rule.description} Broken in {where}."
 
 

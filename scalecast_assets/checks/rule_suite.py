@@ -8,13 +8,14 @@ rule is in ``expectations.py``.
 import importlib
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from psycopg import sql
 
-from scalecast_assets.contract.columns import MAX_QUANTITY
+from scalecast_assets.contract.columns import MAX_PRICE, MAX_QUANTITY
 from scalecast_assets.ingest import lines, rules
 from scalecast_assets.ingest.rules import RULES
 
@@ -24,8 +25,20 @@ _SESSION: Final = "-c work_mem=256MB -c enable_mergejoin=off"
 _STRUCTURE: Final = (lines.COLUMNS_ARE_COMPLETE, lines.LINES_ARE_WELL_FORMED, lines.FILE_HAS_ROWS)
 
 
-def broken_rules(url: str, file_seqs: Sequence[int], seconds: dict[str, float]) -> set[str]:
-    """The names of the rules that Great Expectations finds broken in any of the files.
+@dataclass
+class Answers:
+    """What Great Expectations said of the files: the rules broken in any, by name.
+
+    ``failed`` are rules that only warn and could not be asked, with the error. They never stand in
+    the way of a verdict: a file that they choke on would wait, and hold up all others, for ever.
+    """
+
+    broken: set[str] = field(default_factory=set)
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def ask(url: str, file_seqs: Sequence[int], seconds: dict[str, float]) -> Answers:
+    """Ask which rules are broken; raises ``RuntimeError`` if a blocking one cannot be asked.
 
     It reads the views ``landing.*_on_trial``. How long its import took is added to ``seconds``.
     """
@@ -41,27 +54,40 @@ def broken_rules(url: str, file_seqs: Sequence[int], seconds: dict[str, float]) 
     source = sources.add_postgres(
         "landing", connection_string=url, kwargs={"connect_args": {"options": _SESSION}}
     )
-    broken: set[str] = set()
-    for table, expectations in (
-        ("rejected_lines", _expectations_of_lines()),
-        ("demand_rows", _expectations_of_rows(file_seqs)),
+    answers = Answers()
+    for name, table, expectations in (
+        ("lines", "rejected_lines", _expectations_of_lines()),
+        ("rows", "demand_rows", _expectations_of_rows()),
+        ("warnings", "demand_rows", _expectations_that_warn(file_seqs)),
     ):
-        asset = source.add_table_asset(table, table_name=f"{table}_on_trial", schema_name="landing")
+        asset = source.add_table_asset(name, table_name=f"{table}_on_trial", schema_name="landing")
         batch = asset.add_batch_definition_whole_table("all")
-        suite = context.suites.add(gx.ExpectationSuite(table, expectations=expectations))
-        validation = gx.ValidationDefinition(name=table, data=batch, suite=suite)
-        result = context.validation_definitions.add(validation).run(result_format="BOOLEAN_ONLY")
-        answers: dict[str, Any] = {_check_of(r): r for r in result.results}
-        expected = {e.meta["check"] for e in expectations}
-        if set(answers) != expected:
-            raise RuntimeError(f"no answer about {sorted(expected - set(answers))}; run again")
-        for name, answer in answers.items():
-            if any(_raised(answer.exception_info)):
-                raise RuntimeError(
-                    f"{name}: Great Expectations failed: {str(answer.exception_info)[-1000:]}"
-                )
-        broken |= {name for name, answer in answers.items() if not answer.success}
-    return broken
+        suite = context.suites.add(gx.ExpectationSuite(name, expectations=expectations))
+        validation = gx.ValidationDefinition(name=name, data=batch, suite=suite)
+        try:
+            result = context.validation_definitions.add(validation).run(
+                result_format="BOOLEAN_ONLY"
+            )
+            answers.broken |= _broken({_check_of(r): r for r in result.results}, expectations)
+        except Exception as error:
+            if name != "warnings":
+                raise
+            reason = f"{type(error).__name__}: {error}"
+            answers.failed |= {e.meta["check"]: reason for e in expectations}
+    return answers
+
+
+def _broken(answers: Mapping[str, Any], expectations: Sequence[Any]) -> set[str]:
+    """The rules whose answer is no; raises ``RuntimeError`` if one has none."""
+    expected = {e.meta["check"] for e in expectations}
+    if set(answers) != expected:
+        raise RuntimeError(f"no answer about {sorted(expected - set(answers))}; run again")
+    for name, answer in answers.items():
+        if any(_raised(answer.exception_info)):
+            raise RuntimeError(
+                f"{name}: Great Expectations failed: {str(answer.exception_info)[-1000:]}"
+            )
+    return {name for name, answer in answers.items() if not answer.success}
 
 
 def _check_of(result: Any) -> str:
@@ -94,13 +120,14 @@ def _expectations_of_lines() -> list[Any]:
     ]
 
 
-def _expectations_of_rows(file_seqs: Sequence[int]) -> list[Any]:
+def _nothing(query: str, rule: str) -> Any:
     from scalecast_assets.checks.query_expectation import ExpectQueryToFindNothing
 
-    gxe = _expectation_classes()
+    return ExpectQueryToFindNothing(unexpected_rows_query=query, **_of(rule))
 
-    def nothing(query: str, rule: str) -> Any:
-        return ExpectQueryToFindNothing(unexpected_rows_query=query, **_of(rule))
+
+def _expectations_of_rows() -> list[Any]:
+    gxe = _expectation_classes()
 
     def present(column: str, rule: str) -> Any:
         return gxe.ExpectColumnValuesToNotBeNull(column=column, **_of(rule))
@@ -124,13 +151,18 @@ def _expectations_of_rows(file_seqs: Sequence[int]) -> list[Any]:
             "quantity_sold", rules.QUANTITY_IS_NOT_NEGATIVE, min_value=0, max_value=MAX_QUANTITY
         ),
         present("price", lines.PRICE_IS_A_NUMBER),
-        between("price", rules.PRICE_IS_POSITIVE, min_value=0, strict_min=True),
+        between(
+            "price", rules.PRICE_IS_POSITIVE, min_value=0, strict_min=True, max_value=MAX_PRICE
+        ),
         present("promotion", lines.PROMOTION_IS_TRUE_OR_FALSE),
-        nothing(rules.KEYS_ARE_FEWER_THAN_ROWS, rules.KEY_IS_UNIQUE),
-        nothing(_implausible(file_seqs), rules.QUANTITY_IS_PLAUSIBLE),
+        _nothing(rules.KEYS_ARE_FEWER_THAN_ROWS, rules.KEY_IS_UNIQUE),
     ]
 
 
-def _implausible(file_seqs: Sequence[int]) -> str:
-    rule = next(rule for rule in RULES if rule.name == rules.QUANTITY_IS_PLAUSIBLE)
-    return rules.bad_lines(rule, file_seqs, sql.SQL("{batch}")).as_string(None)
+def _expectations_that_warn(file_seqs: Sequence[int]) -> list[Any]:
+    """The rules that block nothing, each of which is a query of its own."""
+    return [
+        _nothing(rules.bad_lines(rule, file_seqs, sql.SQL("{batch}")).as_string(None), rule.name)
+        for rule in RULES
+        if not rule.blocking
+    ]

@@ -60,6 +60,10 @@ Ids are part of the warehouse's key; Postgres refuses index entries beyond 2,700
 MAX_QUANTITY: Final = 1e9
 """Units per series and day beyond which a quantity is taken for a mistake and refused."""
 
+MAX_PRICE: Final = 1e9
+"""A price beyond it is taken for a mistake and refused, in files and in requests alike. It is far
+from where float32, the type of all features, ends (3.4e38)."""
+
 FEATURE_SEMANTICS: Final = 1
 """Raised by one whenever the meaning of a feature changes, in SQL and in numpy at once."""
 

@@ -1,6 +1,6 @@
 """The exact way to read a block: record by record, every fault named and located.
 
-Slow (a few hundred thousand lines a second), so ``reader.py`` uses it only for blocks in which
+Slow (a few hundred thousand lines a second), so ``reader.py`` uses it only for pieces in which
 ``vectorised.py`` found anything odd. What counts as readable is decided here:
 
 * a date is ``yyyy-mm-dd`` and exists; a number is decimal digits with an optional sign, point and
@@ -37,6 +37,7 @@ from scalecast_assets.ingest.lines import (
     Block,
     RejectedLine,
     rejected,
+    strict_reader,
 )
 
 TRUE_WORDS: Final = frozenset({"true", "1", "yes", "t"})
@@ -169,7 +170,7 @@ def read_exactly(data: bytes, first_line: int, layout: Layout, *, at_end: bool) 
     A record still open at the end of the block is left for the next one, unless ``at_end``.
     """
     lines = _Lines(data.decode("utf-8", "surrogateescape"))
-    reader = csv.reader(lines, delimiter=layout.delimiter, strict=True)
+    reader = strict_reader(lines, layout.delimiter)
     rows = _Rows(layout)
     while True:
         start = lines.eaten

@@ -12,6 +12,7 @@ from scalecast_assets.ingest.lines import (
     LINES_ARE_WELL_FORMED,
     RejectedLine,
     rejected,
+    strict_reader,
 )
 
 DELIMITERS: Final = (",", ";", "\t")
@@ -28,7 +29,7 @@ class Layout:
 
 
 def _names(line: str, delimiter: str, renames: Mapping[str, str]) -> list[str]:
-    row = next(csv.reader([line], delimiter=delimiter, strict=True), [])
+    row = next(strict_reader([line], delimiter), [])
     stripped = [name.strip() for name in row]
     return [renames.get(name, name) for name in stripped]
 
@@ -38,15 +39,21 @@ def read_header(
 ) -> Layout | list[RejectedLine]:
     """Understand the header line, or say everything that is wrong with it.
 
-    The delimiter is the one of ``, ; tab`` that shows the most of the six columns. Names are
-    compared without surrounding spaces, after ``renames`` (a user's own header to ours).
+    The delimiter is the one of ``, ; tab`` that shows the most of the six columns: a quoted header
+    can be read with its own delimiter only. Names are compared without surrounding spaces, after
+    ``renames`` (a user's own header to ours).
     """
-    try:
-        readings = {mark: _names(line, mark, renames) for mark in DELIMITERS}
-    except csv.Error as error:
-        reason = f"the header line is not CSV: {error}"
+    readings: dict[str, list[str]] = {}
+    errors: dict[str, csv.Error] = {}
+    for mark in DELIMITERS:
+        try:
+            readings[mark] = _names(line, mark, renames)
+        except csv.Error as error:
+            errors[mark] = error
+    if not readings:
+        reason = f"the header line is not CSV: {errors[max(errors, key=line.count)]}"
         return [rejected(line_no, "", line, LINES_ARE_WELL_FORMED, reason)]
-    delimiter = max(DELIMITERS, key=lambda mark: len(set(readings[mark]) & set(RAW_COLUMNS)))
+    delimiter = max(readings, key=lambda mark: len(set(readings[mark]) & set(RAW_COLUMNS)))
     names = readings[delimiter]
     faults = [
         rejected(

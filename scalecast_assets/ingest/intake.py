@@ -1,18 +1,20 @@
 """Which files a run takes: the named ones, or all that wait; and what earlier runs left behind.
 
 Known bytes are skipped with a message, whatever their key. Files that an earlier run landed and
-never brought to an end are taken over. One intake at a time, by an advisory lock.
+never brought to an end are taken over. A file that cannot be read does not hold up the others, and
+is read again by every intake. One intake at a time, by an advisory lock.
 """
 
 import contextlib
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from scalecast_assets.contract.layout import archive_key
-from scalecast_assets.contract.objects import ObjectInfo, ObjectStore
+from scalecast_assets.contract.objects import ObjectInfo, ObjectStore, ObjectUnreadable
 from scalecast_assets.ingest.landing import (
     Landing,
     LandingError,
@@ -33,9 +35,19 @@ from scalecast_assets.ingest.ledger import (
     remember_object,
     waiting_objects,
 )
+from scalecast_assets.ingest.replacements import give_up
 from scalecast_assets.ingest.schema import LANDING_LOCK, Connection, ensure_schema, locked
 
-Outcome = Literal["landed", "known", "taken over"]
+Outcome = Literal["landed", "known", "taken over", "unreadable"]
+
+UNREADABLE: Final = "not read"
+"""The state of a file that the ledger does not have, because it could not be read."""
+
+READABLE: Final = "every_waiting_file_can_be_read"
+"""The check that says so; it blocks nothing."""
+
+_CLOCKS_DIFFER: Final = timedelta(minutes=1)
+"""By so much the clocks of the bucket and of this machine may differ without a word."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +70,7 @@ class Intake:
 
 @dataclass(frozen=True)
 class FileOutcome:
-    """What became of one file in the intake; ``state`` is the ledger's."""
+    """What became of one file in the intake; ``state`` is the ledger's, or ``UNREADABLE``."""
 
     outcome: Outcome
     key: str
@@ -75,27 +87,44 @@ class FileOutcome:
 def take_in(
     conn: Connection, store: ObjectStore, intake: Intake, log: Callable[[str], None]
 ) -> list[FileOutcome]:
-    """Land the files of the run; returns every file touched, in the order in which they count."""
+    """Land the files of the run; returns every file touched, in the order in which they count.
+
+    Raises ``LandingError``, after all else was landed, for a file that cannot be read, if it was
+    asked for by name or for a replacement, or if there is no other file to go on with.
+    """
     ensure_schema(conn)
     with locked(conn, LANDING_LOCK), tempfile.TemporaryDirectory(dir=intake.spool_dir) as spool_dir:
         work = replace(intake, spool_dir=Path(spool_dir))
         with conn.transaction():
             _forget_decided(conn)
-            _refuse_unfinished_replacements(conn, intake.run_id)
+            _give_up_unfinished_replacements(conn, intake.run_id)
         objects = _chosen(conn, store, intake)
         outcomes: list[FileOutcome] = []
         seen: dict[str, str] = {}
         for info in objects:
             outcome = _take(conn, store, work, info, seen)
-            seen.setdefault(outcome.sha256, outcome.key)
+            if outcome.outcome != "unreadable":
+                seen.setdefault(outcome.sha256, outcome.key)
             log(outcome.message)
             for warning in outcome.warnings:
                 log(f"{outcome.key}: {warning}")
             outcomes.append(outcome)
         outcomes += _take_over(conn, store, work, set(seen), log)
+        _refuse_to_ignore(intake, outcomes)
         if intake.replace:
             _seal_replacement(conn, intake.run_id)
     return sorted(outcomes, key=lambda outcome: outcome.file_seq)
+
+
+def _refuse_to_ignore(intake: Intake, outcomes: Sequence[FileOutcome]) -> None:
+    """Fail for what could not be read, where going on would hide it or do half of what was asked.
+
+    Otherwise the run goes on with the other files. The next one finds this file alone, and fails.
+    """
+    unreadable = [o.message for o in outcomes if o.outcome == "unreadable"]
+    goes_on = any(o.state in ("landed", "validated") for o in outcomes)
+    if unreadable and (intake.keys or intake.replace or not goes_on):
+        raise LandingError("; ".join(unreadable))
 
 
 def _chosen(conn: Connection, store: ObjectStore, intake: Intake) -> list[ObjectInfo]:
@@ -128,7 +157,10 @@ def _take(
     seen: Mapping[str, str],
 ) -> FileOutcome:
     assert intake.spool_dir is not None
-    file = spool(store, info.key, intake.spool_dir)
+    try:
+        file = spool(store, info.key, intake.spool_dir)
+    except ObjectUnreadable as error:
+        return _unreadable(info, error)
     try:
         known = find_content(conn, file.sha256)
         anew = (intake.again or intake.replace) and file.sha256 not in seen
@@ -139,9 +171,24 @@ def _take(
         archive(store, file)
         asked_for = bool(intake.keys) or intake.again or intake.replace
         seq = next_seq_now(conn) if asked_for else next_seq_at(conn, info.last_modified)
-        return _land(conn, intake, file, info, seq, known)
+        outcome = _land(conn, intake, file, info, seq, known)
+        if info.last_modified > datetime.now(UTC) + _CLOCKS_DIFFER:
+            outcome = replace(outcome, warnings=(*outcome.warnings, _from_the_future(info)))
+        return outcome
     finally:
         file.path.unlink()
+
+
+def _from_the_future(info: ObjectInfo) -> str:
+    return (
+        f"last modified {info.last_modified:%Y-%m-%d %H:%M:%S %Z}, which is yet to come: it counts"
+        " as modified now; check the clock of whoever delivers it"
+    )
+
+
+def _unreadable(info: ObjectInfo, error: ObjectUnreadable) -> FileOutcome:
+    message = f"{info.key}: not loaded: {error}; it is tried again by every run"
+    return FileOutcome("unreadable", info.key, "", 0, UNREADABLE, info.size, 0, 0, message)
 
 
 def _land(
@@ -232,8 +279,8 @@ def _land_again(conn: Connection, store: ObjectStore, intake: Intake, file: Ledg
             landing.land(named, file.key, file.file_seq, file)
             conn.execute(
                 "update warehouse.file_ledger set replace_run = %s, replace_size = %s"
-                " where sha256 = %s",
-                (file.replace_run, file.replace_size, file.sha256),
+                " where file_seq = %s",
+                (file.replace_run, file.replace_size, file.file_seq),
             )
     finally:
         with contextlib.suppress(FileNotFoundError):
@@ -253,21 +300,20 @@ def _forget_decided(conn: Connection) -> None:
             drop_landed(conn, file_seq)
 
 
-def _refuse_unfinished_replacements(conn: Connection, run_id: str) -> None:
+def _give_up_unfinished_replacements(conn: Connection, run_id: str) -> None:
     """A replacement of which a file was not landed, or taken away, must not be published in part.
 
     A file is taken away by a run that loads it again on its own.
     """
-    conn.execute(
-        "update warehouse.file_ledger f set state = 'refused', decided_at = now(),"
-        " reason = case when replace_size is null"
-        " then 'the run that was to replace everything ended early; run it again'"
-        " else 'another run took a file of this replacement of everything; run it again' end"
-        " where state in ('landed', 'validated') and replace_run <> %s and"
-        " (replace_size is null or replace_size > (select count(*) from warehouse.file_ledger o"
-        " where o.replace_run = f.replace_run and o.state in ('landed', 'validated')))",
+    unfinished = conn.execute(
+        "select replace_run from warehouse.file_ledger"
+        " where state in ('landed', 'validated') and replace_run <> %s group by replace_run"
+        " having bool_or(replace_size is null) or max(replace_size) > count(*)",
         (run_id,),
-    )
+    ).fetchall()
+    reason = "waits: the replacement of everything by run {} was not finished; run that again"
+    for (run,) in unfinished:
+        give_up(conn, run, reason.format(run))
 
 
 def _seal_replacement(conn: Connection, run_id: str) -> None:
@@ -276,7 +322,7 @@ def _seal_replacement(conn: Connection, run_id: str) -> None:
         conn.execute(
             "update warehouse.file_ledger f set replace_size = whole.size from"
             " (select count(*) as size from warehouse.file_ledger"
-            " where replace_run = %(run)s) whole"
-            " where f.replace_run = %(run)s",
+            " where replace_run = %(run)s and state in ('landed', 'validated')) whole"
+            " where f.replace_run = %(run)s and state in ('landed', 'validated')",
             {"run": run_id},
         )

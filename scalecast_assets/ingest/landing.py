@@ -20,7 +20,13 @@ from pyarrow import csv as arrow_csv
 from scalecast_assets.contract.layout import archive_key
 from scalecast_assets.contract.objects import ObjectStore
 from scalecast_assets.ingest.ledger import LedgerFile
-from scalecast_assets.ingest.lines import LANDED_SCHEMA, RejectedLine
+from scalecast_assets.ingest.lines import (
+    LANDED_SCHEMA,
+    LINES_ARE_WELL_FORMED,
+    MAX_LISTED_FAULTS,
+    RejectedLine,
+    rejected,
+)
 from scalecast_assets.ingest.reader import RawFile
 from scalecast_assets.ingest.schema import Connection
 
@@ -114,10 +120,19 @@ class Landing:
     renames: Mapping[str, str] = field(default_factory=dict)
 
     def land(self, file: SpooledFile, key: str, file_seq: int, known: LedgerFile | None) -> Landed:
-        """Write the file's rows, rejected lines and ledger row in one transaction."""
+        """Write the file's rows, rejected lines and ledger row in one transaction.
+
+        What the ledger has of the same bytes goes if it was an attempt to load them; if it was
+        published or refused it stays, until the new attempt is published.
+        """
         with self.conn.transaction():
             if known:
                 drop_landed(self.conn, known.file_seq)
+            self.conn.execute(
+                "delete from warehouse.file_ledger"
+                " where sha256 = %s and state in ('landed', 'validated')",
+                (file.sha256,),
+            )
             landed = self.land_rows(file, file_seq)
             self._write_ledger(file, key, landed)
         return landed
@@ -132,9 +147,9 @@ class Landing:
             ) as faults,
         ):
             drop_landed(self.conn, file_seq)
-            rows, rejected = self._copy_rows(raw, file_seq, faults)
+            rows, n_faults = self._copy_rows(raw, file_seq, faults)
             self._copy_faults(faults)
-        return Landed(file_seq, rows, rejected, raw.warnings)
+        return Landed(file_seq, rows, n_faults, raw.warnings)
 
     def _copy_rows(self, raw: RawFile, file_seq: int, faults: IO[str]) -> tuple[int, int]:
         """COPY with FREEZE into a table of this transaction, which then becomes the partition."""
@@ -148,14 +163,13 @@ class Landing:
         )
         columns = sql.SQL(", ").join(map(sql.Identifier, LANDED_SCHEMA.names))
         statement = sql.SQL("copy {} ({}) from stdin (format csv, freeze)").format(table, columns)
-        report = csv.writer(faults)
-        sent = rejected = 0
+        faults_of = FaultList(csv.writer(faults), file_seq)
+        sent = 0
         with self.conn.cursor() as cursor:
             with cursor.copy(statement) as copy:
                 for block in raw.blocks():
                     sent += block.rows.num_rows
-                    rejected += len(block.rejected)
-                    _write_faults(report, file_seq, block.rejected)
+                    faults_of.add(block.rejected)
                     buffer = io.BytesIO()
                     arrow_csv.write_csv(block.rows, buffer, _PLAIN_CSV)
                     copy.write(buffer.getbuffer())
@@ -170,7 +184,8 @@ class Landing:
                 " analyze {table}"
             ).format(table=table, seq=sql.Literal(file_seq))
         )
-        return sent, rejected
+        faults_of.close()
+        return sent, faults_of.count
 
     def _copy_faults(self, faults: IO[str]) -> None:
         faults.seek(0)
@@ -184,14 +199,9 @@ class Landing:
     def _write_ledger(self, file: SpooledFile, key: str, landed: Landed) -> None:
         self.conn.execute(
             """
-            insert into warehouse.file_ledger as f
+            insert into warehouse.file_ledger
                 (sha256, file_seq, key, bytes, rows, rejected, state, run_id, replace_run)
             values (%s, %s, %s, %s, %s, %s, 'landed', %s, %s)
-            on conflict (sha256) do update set
-                file_seq = excluded.file_seq, key = excluded.key, rows = excluded.rows,
-                rejected = excluded.rejected, state = 'landed', reason = null,
-                run_id = excluded.run_id, replace_run = excluded.replace_run, replace_size = null,
-                landed_at = now(), decided_at = null, published_at = null
             """,
             (
                 file.sha256,
@@ -206,5 +216,33 @@ class Landing:
         )
 
 
-def _write_faults(report: Any, file_seq: int, faults: list[RejectedLine]) -> None:
-    report.writerows((file_seq, *fault) for fault in faults)
+class FaultList:
+    """Writes the faults of a file: the first ``MAX_LISTED_FAULTS``, and the first of each rule.
+
+    All are counted. The rule's first is there even beyond the limit, because a rule that a line
+    breaks has to be found broken. A last line says how many are not listed.
+    """
+
+    def __init__(self, report: Any, file_seq: int) -> None:
+        self.count = 0
+        self._report = report
+        self._file_seq = file_seq
+        self._listed = 0
+        self._rules: set[str] = set()
+        self._last_line = 0
+
+    def add(self, faults: list[RejectedLine]) -> None:
+        self.count += len(faults)
+        for fault in faults:
+            if self._listed < MAX_LISTED_FAULTS or fault.rule not in self._rules:
+                self._rules.add(fault.rule)
+                self._listed += 1
+                self._report.writerow((self._file_seq, *fault))
+        if faults:
+            self._last_line = faults[-1].line_no
+
+    def close(self) -> None:
+        if more := self.count - self._listed:
+            reason = f"and {more:,} more faults, not listed"
+            last = rejected(self._last_line, "", "", LINES_ARE_WELL_FORMED, reason)
+            self._report.writerow((self._file_seq, *last))

@@ -1,9 +1,9 @@
 """The ledger of files: which content is known, in which order it counts, what became of it.
 
-One row of ``warehouse.file_ledger`` per distinct content; ``warehouse.file_objects`` remembers
-which object of the bucket held it. Rows and the data they vouch for are written in one transaction,
-by ``landing.py`` and ``publish.py``; this module reads the ledger and gives out places in its
-order.
+One row of ``warehouse.file_ledger`` per distinct content (two while it is loaded anew, see
+``schema.sql``); ``warehouse.file_objects`` remembers which object of the bucket held it. Rows and
+the data they vouch for are written in one transaction, by ``landing.py`` and ``publish.py``; this
+module reads the ledger and gives out places in its order.
 """
 
 from dataclasses import dataclass
@@ -44,9 +44,12 @@ _COLUMNS: Final[LiteralString] = (
 
 
 def find_content(conn: Connection, sha256: str) -> LedgerFile | None:
-    """What the ledger knows of these bytes."""
+    """What the ledger knows of these bytes: what became of them last."""
     with conn.cursor(row_factory=class_row(LedgerFile)) as cursor:
-        query: LiteralString = f"select {_COLUMNS} from warehouse.file_ledger where sha256 = %s"
+        query: LiteralString = (
+            f"select {_COLUMNS} from warehouse.file_ledger where sha256 = %s"
+            " order by file_seq desc limit 1"
+        )
         return cursor.execute(query, (sha256,)).fetchone()
 
 
@@ -60,8 +63,14 @@ def files_in_state(conn: Connection, *states: State) -> list[LedgerFile]:
 
 
 def known_versions(conn: Connection) -> set[tuple[str, str]]:
-    """Every (key, etag) of the bucket whose content is in the ledger."""
-    rows = conn.execute("select key, version from warehouse.file_objects").fetchall()
+    """The (key, etag) that each key of the bucket had when it was seen last.
+
+    An earlier version that is put back is not among them: somebody wants it to count.
+    """
+    rows = conn.execute(
+        "select distinct on (key) key, version from warehouse.file_objects"
+        " order by key, seen_at desc"
+    ).fetchall()
     return {(key, version) for key, version in rows}
 
 
@@ -72,7 +81,7 @@ def raw_objects(store: ObjectStore) -> list[ObjectInfo]:
 
 
 def waiting_objects(conn: Connection, store: ObjectStore) -> list[ObjectInfo]:
-    """The raw files whose content the ledger has not seen; what a sensor starts a run for."""
+    """The raw files that changed since they were seen; what a sensor starts a run for."""
     known = known_versions(conn)
     return [info for info in raw_objects(store) if (info.key, info.etag) not in known]
 
@@ -85,8 +94,13 @@ def next_seq_now(conn: Connection) -> int:
 
 
 def next_seq_at(conn: Connection, modified: datetime) -> int:
-    """The first free place from this time on."""
-    seq = _microseconds(modified)
+    """The first free place from this time on, or from now on if the time is yet to come.
+
+    Clocks that are ahead must not make a file the newest until theirs is reached. Of files with the
+    same time, one run takes the one with the lower key first; across runs the later run's counts
+    later: places that are given do not move.
+    """
+    seq = max(1, _microseconds(min(modified, datetime.now(UTC))))
     while conn.execute(
         "select 1 from warehouse.file_ledger where file_seq = %s", (seq,)
     ).fetchone():
@@ -101,9 +115,11 @@ def _microseconds(moment: datetime) -> int:
 
 
 def remember_object(conn: Connection, info: ObjectInfo, sha256: str) -> None:
-    """Note that this version of the key holds this content."""
+    """Note that this version of the key holds this content now."""
     conn.execute(
-        "insert into warehouse.file_objects (key, version, last_modified, size, sha256)"
-        " values (%s, %s, %s, %s, %s) on conflict (key, version) do nothing",
+        "insert into warehouse.file_objects (key, version, last_modified, size, sha256, seen_at)"
+        " values (%s, %s, %s, %s, %s, clock_timestamp())"
+        " on conflict (key, version) do update set last_modified = excluded.last_modified,"
+        " size = excluded.size, sha256 = excluded.sha256, seen_at = excluded.seen_at",
         (info.key, info.etag, info.last_modified, info.size, sha256),
     )

@@ -4,6 +4,8 @@ The names of the structural rules and the limits of a line live here too. Value 
 positive, a key is unique) are in ``rules.py``.
 """
 
+import csv
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -20,8 +22,14 @@ PRICE_IS_A_NUMBER: Final = "price_is_a_number"
 PROMOTION_IS_TRUE_OR_FALSE: Final = "promotion_is_true_or_false"
 
 BLOCK_BYTES: Final = 4 * 1024 * 1024
+EXACT_BYTES: Final = 256 * 1024
+"""Bytes that are read the exact way at once: of faults alone they become some 60 MB of objects."""
 MAX_RECORD_BYTES: Final = 1024 * 1024
 MAX_VALUE_CHARACTERS: Final = 200
+MAX_LISTED_FAULTS: Final = 100_000
+"""Faults of a file that are kept. More are counted: 2 kB of gzip can be a million bad lines."""
+
+_NO_LIMIT: Final = 2**31 - 1
 
 LANDED_SCHEMA: Final = pa.schema(
     [
@@ -52,6 +60,15 @@ def rejected(line_no: int, column: str, value: str, rule: str, reason: str) -> R
     short = value.rstrip("\r\n")[:MAX_VALUE_CHARACTERS]
     printable = short.encode("utf-8", "replace").decode().replace("\0", "\N{SYMBOL FOR NULL}")
     return RejectedLine(line_no, column, printable, rule, reason)
+
+
+def strict_reader(lines: Iterable[str], delimiter: str) -> Iterator[list[str]]:
+    """Read records of RFC 4180, strictly; how long one may be is ``MAX_RECORD_BYTES`` alone.
+
+    The limit that ``csv`` has of its own (131,072 characters a cell) is one for the whole process.
+    """
+    csv.field_size_limit(_NO_LIMIT)
+    return csv.reader(lines, delimiter=delimiter, strict=True)
 
 
 @dataclass(frozen=True)

@@ -170,3 +170,27 @@ def _mark_published(conn: Connection, seqs: Sequence[int]) -> None:
             f"{len(seqs)} files were validated, {marked} still are: another run refused or landed"
             " the others meanwhile. Nothing was published: run again"
         )
+    _forget_attempts_before(conn, seqs)
+
+
+def _forget_attempts_before(conn: Connection, seqs: Sequence[int]) -> None:
+    """Drop what the ledger has of the same bytes from before, unless it vouches for rows still.
+
+    It does where headers were renamed otherwise then, so that the same bytes gave other rows.
+    """
+    before = [
+        file_seq
+        for (file_seq,) in conn.execute(
+            "select o.file_seq from warehouse.file_ledger o"
+            " inner join warehouse.file_ledger n using (sha256)"
+            " where n.file_seq = any(%s) and o.file_seq < n.file_seq"
+            " and o.state in ('published', 'refused')",
+            (list(seqs),),
+        )
+    ]
+    if before:
+        conn.execute(
+            "delete from warehouse.file_ledger f where file_seq = any(%s)"
+            " and not exists (select 1 from warehouse.demand_data w where w.file_seq = f.file_seq)",
+            (before,),
+        )

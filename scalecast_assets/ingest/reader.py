@@ -1,15 +1,17 @@
 """Stream a raw CSV file as blocks of landed rows and rejected lines.
 
 Here: opening (plain or gzip), cutting the bytes into blocks of whole lines, and choosing the fast
-or the exact way for each. Memory is bounded by the block, whatever the file. A fault of the whole
-file (no rows, a missing column, a ZIP) is a rejected line like any other, so that one report shows
-all. Not here: reading cells (``exact.py``, ``vectorised.py``) and storing them (``landing.py``).
+or the exact way for each, or for pieces of it. Memory is bounded by the block, whatever the file. A
+fault of the whole file (no rows, a missing column, a ZIP) is a rejected line like any other, so
+that one report shows all. Not here: reading cells (``exact.py``, ``vectorised.py``) and storing
+them (``landing.py``).
 """
 
 import gzip
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -17,6 +19,7 @@ from scalecast_assets.ingest.exact import TOO_LONG, UNTERMINATED, read_exactly
 from scalecast_assets.ingest.header import Layout, read_header
 from scalecast_assets.ingest.lines import (
     BLOCK_BYTES,
+    EXACT_BYTES,
     FILE_HAS_ROWS,
     LINES_ARE_WELL_FORMED,
     MAX_RECORD_BYTES,
@@ -95,7 +98,7 @@ def _fault_of_container(raw: BinaryIO, name: str) -> RejectedLine | None:
 class _Stream:
     """The walk over one file: bytes not read yet, the line they start at, rows so far."""
 
-    def __init__(self, file: RawFile, source: BinaryIO | gzip.GzipFile) -> None:
+    def __init__(self, file: RawFile, source: BufferedReader | gzip.GzipFile) -> None:
         self._file = file
         self._source = source
         self._rest = b""
@@ -103,12 +106,12 @@ class _Stream:
         self._rows = 0
         self._ended = False
         self._faulty = False
+        self._corrupt: Exception | None = None
 
     def blocks(self) -> Iterator[Block]:
-        try:
-            yield from self._blocks()
-        except _CORRUPT as error:
-            reason = f"the gzip data is corrupt from about this line on: {error}"
+        yield from self._blocks()
+        if self._corrupt:
+            reason = f"the gzip data is corrupt from about this line on: {self._corrupt}"
             yield _only(rejected(self._line, "", "", LINES_ARE_WELL_FORMED, reason))
 
     def _blocks(self) -> Iterator[Block]:
@@ -120,25 +123,38 @@ class _Stream:
             extra = ", ".join(repr(name) for name in layout.extra)
             self._file.warnings.append(f"columns that are not used were ignored: {extra}")
         while self._rest or not self._ended:
-            block = self._next_block(layout)
-            if block:
+            for block in self._next_blocks(layout):
                 self._rows += block.rows.num_rows
                 self._faulty |= bool(block.rejected)
                 yield block
-        if not self._rows and not self._faulty:
+        if not self._rows and not self._faulty and not self._corrupt:
             yield _only(
                 rejected(self._line, "", "", FILE_HAS_ROWS, "the file has a header but no rows")
             )
+
+    def _read(self, size: int) -> bytes:
+        """Read some bytes, at most ``size``; none at the end, or where the gzip data is corrupt.
+
+        What one read has unpacked is kept when the next finds the corruption, so that its line is
+        known.
+        """
+        try:
+            piece = self._source.read1(size)
+        except _CORRUPT as error:
+            self._corrupt, piece = error, b""
+        self._ended = not piece
+        return piece
 
     def _fill(self, size: int) -> None:
         """Have at least ``size`` bytes in hand, or the end of the file."""
         pieces, held = [self._rest], len(self._rest)
         while held < size and not self._ended:
-            piece = self._source.read(size - held)
-            self._ended = not piece
+            piece = self._read(size - held)
             pieces.append(piece)
             held += len(piece)
         self._rest = b"".join(pieces)
+        if self._corrupt:  # What it broke off in is no line to judge.
+            self._rest = self._rest[: self._rest.rfind(b"\n") + 1]
 
     def _header(self) -> Layout | list[RejectedLine]:
         while b"\n" not in self._rest and len(self._rest) <= MAX_RECORD_BYTES and not self._ended:
@@ -147,6 +163,8 @@ class _Stream:
         line, newline, rest = self._rest.partition(b"\n")
         if len(line) > MAX_RECORD_BYTES:
             return [rejected(1, "", _shown(line), LINES_ARE_WELL_FORMED, TOO_LONG)]
+        if not newline and self._corrupt:
+            return []
         if not line.strip() and not newline:
             return [rejected(1, "", "", FILE_HAS_ROWS, "the file is empty")]
         self._rest, self._line = rest, 2
@@ -159,55 +177,77 @@ class _Stream:
             return [rejected(1, "", text, LINES_ARE_WELL_FORMED, "NUL bytes: this is not text")]
         return read_header(text, self._file.renames)
 
-    def _next_block(self, layout: Layout) -> Block | None:
+    def _next_blocks(self, layout: Layout) -> Iterator[Block]:
         self._fill(len(self._rest) + self._file.block_bytes)
         data, self._rest = self._rest, b""
         if not self._ended:
             cut = data.rfind(b"\n") + 1
             if not cut:
-                return self._skip_line(data)
+                yield from self._skip_line(data)
+                return
             data, self._rest = data[:cut], data[cut:]
         if not data:
-            return None
+            return
         table = read_fast(data, self._line, layout)
-        if table is not None:
+        if table is None:
+            yield from self._read_in_pieces(data, layout)
+        else:
             self._line += table.num_rows
-            return Block(table, [])
-        return self._read_exactly(data, layout)
+            yield Block(table, [])
 
-    def _read_exactly(self, data: bytes, layout: Layout) -> Block:
-        result = read_exactly(data, self._line, layout, at_end=self._ended)
-        if result.open_record is None:
-            self._line += data.count(b"\n")
-            return result.block
-        start = _offset_of_line(data, result.open_record)
-        self._line += result.open_record
-        self._rest = data[start:] + self._rest
-        if len(self._rest) > MAX_RECORD_BYTES:
-            shown = _shown(self._rest)
-            fault = rejected(self._line, "", shown, LINES_ARE_WELL_FORMED, UNTERMINATED)
-            result.block.rejected.append(fault)
-            self._rest, self._ended = b"", True
-        return result.block
+    def _read_in_pieces(self, data: bytes, layout: Layout) -> Iterator[Block]:
+        """Read lines of which some are odd, a piece after the other, so that objects stay few.
 
-    def _skip_line(self, start: bytes) -> Block | None:
+        A record that a piece leaves open is read with the next one.
+        """
+        begin, end = 0, 0
+        while end < len(data):
+            end = _end_of_line(data, end + EXACT_BYTES)
+            piece = data[begin:end]
+            is_last = end == len(data)
+            table = None if is_last and begin == 0 else read_fast(piece, self._line, layout)
+            if table is not None:
+                self._line += table.num_rows
+                yield Block(table, [])
+                begin = end
+                continue
+            result = read_exactly(piece, self._line, layout, at_end=is_last and self._ended)
+            yield result.block
+            if result.open_record is None:
+                self._line += piece.count(b"\n")
+                begin = end
+                continue
+            self._line += result.open_record
+            begin += _offset_of_line(piece, result.open_record)
+            held = data[begin:end] + (self._rest if is_last else b"")
+            if len(held) > MAX_RECORD_BYTES:
+                yield _only(
+                    rejected(self._line, "", _shown(held), LINES_ARE_WELL_FORMED, UNTERMINATED)
+                )
+                self._rest, self._ended = b"", True
+                return
+        self._rest = data[begin:] + self._rest
+
+    def _skip_line(self, start: bytes) -> Iterator[Block]:
         """Pass over a line that fills a block alone, without keeping it."""
         if len(start) <= MAX_RECORD_BYTES:
             self._rest = start
-            return None
-        block = _only(rejected(self._line, "", _shown(start), LINES_ARE_WELL_FORMED, TOO_LONG))
+            return
+        yield _only(rejected(self._line, "", _shown(start), LINES_ARE_WELL_FORMED, TOO_LONG))
         while not self._ended:
-            piece = self._source.read(self._file.block_bytes)
-            self._ended = not piece
-            _, newline, rest = piece.partition(b"\n")
+            _, newline, rest = self._read(self._file.block_bytes).partition(b"\n")
             if newline:
                 self._rest, self._line = rest, self._line + 1
                 break
-        return block
 
 
 def _shown(data: bytes) -> str:
     return data[:1000].decode("utf-8", "replace")
+
+
+def _end_of_line(data: bytes, offset: int) -> int:
+    """Where the line ends that the byte before ``offset`` is of."""
+    return data.find(b"\n", offset - 1) + 1 or len(data)
 
 
 def _offset_of_line(data: bytes, line: int) -> int:

@@ -1,14 +1,15 @@
-"""Which replacement of the whole warehouse counts, and which files it closes.
+"""Which replacement of the whole warehouse counts, which files it closes, and how one is given up.
 
-Called by ``publish.py`` only, inside its transaction and under its lock. A file is closed as
-published, with a reason: it took its place in the order, and the replacement came after it. The SQL
-that replaces the rows is in ``merge.py``; how files become a replacement is in ``intake.py``.
+``supersede`` is called by ``publish.py`` only, inside its transaction and under its lock. A file is
+closed as published, with a reason: it took its place in the order, and the replacement came after
+it. ``give_up`` is for replacements that cannot be published as a whole. The SQL that replaces the
+rows is in ``merge.py``; how files become a replacement is in ``intake.py``.
 """
 
 from collections.abc import Sequence
 from typing import Final, LiteralString
 
-from scalecast_assets.ingest.ledger import LedgerFile, files_in_state
+from scalecast_assets.ingest.ledger import LedgerFile, files_in_state, next_seq_at
 from scalecast_assets.ingest.schema import Connection
 
 
@@ -66,3 +67,33 @@ def _close_validated(conn: Connection, replacement: Sequence[LedgerFile]) -> tup
         ([file.file_seq for file in replacement],),
     )
     return tuple(key for (key,) in closed)
+
+
+def give_up(conn: Connection, replace_run: str, reason: str) -> None:
+    """Undo what this replacement did to the ledger; its files are as if nobody had tried.
+
+    Known bytes are again what they were: published under their old place, or refused. Others wait,
+    to be loaded on their own, at the place that the bucket gives them; what is landed of them under
+    the place that they lose is landed again by the next intake.
+    """
+    conn.execute(
+        "delete from warehouse.file_ledger f"
+        " where replace_run = %s and state in ('landed', 'validated') and exists"
+        " (select 1 from warehouse.file_ledger o"
+        " where o.sha256 = f.sha256 and o.state in ('published', 'refused'))",
+        (replace_run,),
+    )
+    waiting = conn.execute(
+        "select file_seq, (select o.last_modified from warehouse.file_objects o"
+        " where o.sha256 = f.sha256 order by o.key = f.key desc, o.seen_at desc limit 1)"
+        " from warehouse.file_ledger f"
+        " where replace_run = %s and state in ('landed', 'validated') order by file_seq",
+        (replace_run,),
+    ).fetchall()
+    for file_seq, modified in waiting:
+        conn.execute(
+            "update warehouse.file_ledger set state = 'landed', reason = %s, decided_at = null,"
+            " replace_run = null, replace_size = null, file_seq = %s"
+            " where file_seq = %s and state in ('landed', 'validated')",
+            (reason, next_seq_at(conn, modified) if modified else file_seq, file_seq),
+        )

@@ -29,12 +29,14 @@ create table if not exists landing.rejected_lines (
 );
 create index if not exists rejected_lines_by_file on landing.rejected_lines (file_seq, rule);
 
--- One row per distinct content. A published file with a reason is not in the data (any more): a
--- replacement superseded it. Files of a run that replaces the warehouse carry that run's id in
--- `replace_run`, and how many they are: they are published together or not at all.
+-- One row per distinct content; but while known bytes are loaded anew, their row from before stays
+-- beside the new one, and goes when that is published. If the new attempt is refused, both stay: every
+-- `file_seq` in `demand_data` has a published row, always. A published file with a reason is not in the
+-- data (any more): a replacement superseded it. Files of a run that replaces the warehouse carry that
+-- run's id in `replace_run`, and how many they are: they are published together or not at all.
 create table if not exists warehouse.file_ledger (
-    sha256 text primary key,
-    file_seq bigint unique not null,
+    file_seq bigint not null,
+    sha256 text not null,
     key text not null,
     bytes bigint not null,
     rows bigint not null,
@@ -46,8 +48,23 @@ create table if not exists warehouse.file_ledger (
     replace_size int,
     landed_at timestamptz not null default now(),
     decided_at timestamptz,
-    published_at timestamptz
+    published_at timestamptz,
+    constraint file_ledger_place primary key (file_seq),
+    constraint file_ledger_content unique (sha256, file_seq)
 );
+
+-- Ledgers of before, with one row per content at any time.
+do $$
+begin
+    if exists (
+        select 1 from pg_constraint
+        where conrelid = 'warehouse.file_ledger'::regclass and conname = 'file_ledger_pkey'
+    ) then
+        alter table warehouse.file_ledger drop constraint file_ledger_pkey;
+        alter table warehouse.file_ledger
+            add constraint file_ledger_content unique (sha256, file_seq);
+    end if;
+end $$;
 
 -- Every replacement of the whole warehouse that was published, at its last file's place in the order: a
 -- file of a lower `file_seq` must add nothing to it, however late it comes.
@@ -57,7 +74,8 @@ create table if not exists warehouse.replacements (
     published_at timestamptz not null default now()
 );
 
--- What the bucket showed: which version of which key held which content.
+-- What the bucket showed: which version of which key held which content. The one of a key that was seen
+-- last is what the key held then.
 create table if not exists warehouse.file_objects (
     key text not null,
     version text not null,

@@ -20,6 +20,7 @@ from scalecast_assets.ingest.lines import LANDED_SCHEMA, MAX_RECORD_BYTES
 Bytes = npt.NDArray[np.uint8]
 Positions = npt.NDArray[np.intp]
 
+_BOM: Final = b"\xef\xbb\xbf"
 _NEWLINE, _RETURN, _QUOTE, _SPACE, _TAB = b'\n\r" \t'
 _TRUE: Final = ["true", "True", "TRUE", "1", "t", "T", "yes", "Yes", "YES"]
 _FALSE: Final = ["false", "False", "FALSE", "0", "f", "F", "no", "No", "NO"]
@@ -67,6 +68,8 @@ def _plain_newlines(data: bytes, layout: Layout) -> int | None:
     """The number of lines, if each line is one record and no byte needs the exact way."""
     if b"\0" in data or b"+-" in data or (not data.isascii() and not _is_utf8(data)):
         return None
+    if data.startswith(_BOM):  # not the file's own: part of a cell, which Arrow would change
+        return None
     if data.count(b"\r") != data.count(b"\r\n"):
         return None
     octets = np.frombuffer(data, dtype=np.uint8)
@@ -99,13 +102,18 @@ def _neighbours(octets: Bytes, at: Positions) -> tuple[Bytes, Bytes]:
 
 
 def _quotes_are_plain(octets: Bytes, newlines: Positions, delimiter: int) -> bool:
-    """Each quote opens or closes a whole cell, and no quoted cell crosses a line."""
+    """Each quote opens or closes a whole cell, which crosses no line and has no blank at its edge.
+
+    The blank is a tab, where that is the delimiter; others are looked for by the caller.
+    """
     at = np.flatnonzero(octets == _QUOTE)
     if at.size % 2:
         return False
     opening, closing = at[::2], at[1::2]
-    before, _ = _neighbours(octets, opening)
-    _, after = _neighbours(octets, closing)
+    before, first = _neighbours(octets, opening)
+    last, after = _neighbours(octets, closing)
+    if delimiter == _TAB and bool((first == _TAB).any() or (last == _TAB).any()):
+        return False
     whole = np.isin(before, (delimiter, _NEWLINE)) & np.isin(after, (delimiter, _NEWLINE, _RETURN))
     same_line = np.searchsorted(newlines, opening) == np.searchsorted(newlines, closing)
     return bool(whole.all() and same_line.all())

@@ -17,6 +17,7 @@ from psycopg import sql
 from scalecast_assets.contract.layout import archive_key, quarantine_key, shortened
 from scalecast_assets.contract.objects import ObjectStore
 from scalecast_assets.ingest.ledger import LedgerFile
+from scalecast_assets.ingest.replacements import give_up
 from scalecast_assets.ingest.rules import RULES, Rule, bad_lines
 from scalecast_assets.ingest.schema import Connection
 
@@ -116,24 +117,30 @@ def decide(conn: Connection, files: Sequence[LedgerFile], refused: Mapping[int, 
 
     If none is refused (``refused`` maps file_seq to the reason), all are validated. Otherwise each
     of the others stays what it is: ``landed`` waits for a run in which nothing is refused, and
-    ``validated`` is what another run is about to publish. But the rest of a replacement is refused
-    with its bad file, because half a replacement would delete what nobody meant to.
+    ``validated`` is what another run is about to publish. But the replacement that a bad file is of
+    is given up, because half a replacement would delete what nobody meant to.
+
+    Where the bytes of a refused file were published before, that row of the ledger stays, because
+    their rows do.
     """
-    reasons = dict(refused)
-    for file in files:
-        bad = [f for f in files if f.file_seq in refused and f.replace_run == file.replace_run]
-        if bad and file.replace_run and file.file_seq not in refused:
-            reasons[file.file_seq] = (
-                f"not loaded: {bad[0].key}, of the same replacement, is refused"
-            )
-    accepted = [] if reasons else [file.file_seq for file in files]
+    accepted = [] if refused else [file.file_seq for file in files]
     with conn.transaction():
-        for file_seq, reason in sorted(reasons.items()):
+        for file_seq, reason in sorted(refused.items()):
             conn.execute(
                 "update warehouse.file_ledger set state = 'refused', reason = %s,"
                 " decided_at = now() where file_seq = %s and state in ('landed', 'validated')",
                 (reason, file_seq),
             )
+        conn.execute(
+            "delete from warehouse.file_ledger o using warehouse.file_ledger n"
+            " where n.file_seq = any(%s) and n.state = 'refused'"
+            " and o.sha256 = n.sha256 and o.state = 'refused' and o.file_seq < n.file_seq",
+            (list(refused),),
+        )
+        for file in files:
+            if file.file_seq in refused and file.replace_run:
+                reason = f"waits: {file.key}, of the same replacement of everything, is refused"
+                give_up(conn, file.replace_run, reason)
         conn.execute(
             "update warehouse.file_ledger set state = 'validated', reason = null,"
             " decided_at = now() where file_seq = any(%s) and state = 'landed'",

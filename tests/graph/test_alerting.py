@@ -251,7 +251,7 @@ def test_a_replacement_of_everything_is_refused_as_one(shop: Shop) -> None:
     ).success
     shop.tick()
     assert shop.heard() == ["File refused: raw/b.csv"]
-    assert "Nothing of the 3 files that were to replace everything" in shop.alerts()[0]["what"]
+    assert "Nothing of its 1 rows is loaded" in shop.alerts()[0]["what"]
 
 
 def test_a_run_that_failed_is_told_once_however_often_it_is_retried(shop: Shop) -> None:

@@ -2,6 +2,7 @@
 
 import gzip
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,10 @@ import dagster as dg
 import pytest
 
 from scalecast_assets.assets.ingestion import RawFormat, demand_data, raw_demand, raw_files
+from scalecast_assets.checks import rule_suite
 from scalecast_assets.checks.expectations import raw_demand_suite
+from scalecast_assets.contract.directory_store import DirectoryStore
+from scalecast_assets.contract.objects import ObjectUnreadable
 from scalecast_assets.ingest.rules import RULES
 from scalecast_assets.resources.object_store import ObjectStoreResource
 from scalecast_assets.resources.warehouse import WarehouseResource
@@ -102,6 +106,7 @@ BAD_FILES = [
     (csv_of(GOOD, "2024-01-02,S1,P1,1e12,9.99,1"), "quantity_is_not_negative", 3, "not between"),
     (csv_of(GOOD, "2024-01-02,S1,P1,1,0,1"), "price_is_positive", 3, "not above zero"),
     (csv_of(GOOD, "2024-01-02,S1,P1,1,-2,1"), "price_is_positive", 3, "not above zero"),
+    (csv_of(GOOD, "2024-01-02,S1,P1,1,1e39,1"), "price_is_positive", 3, "at most 1,000,000,000"),
     (csv_of(GOOD, "2023-02-30,S1,P1,1,2,1"), "date_is_a_day", 3, "does not exist"),
     (csv_of(GOOD, "01/02/2024,S1,P1,1,2,1"), "date_is_a_day", 3, "yyyy-mm-dd"),
     (csv_of(GOOD, f"{FAR},S1,P1,1,2,1"), "date_is_plausible", 3, "after tomorrow"),
@@ -179,6 +184,17 @@ def test_both_lines_of_a_duplicate_key_are_named(graph: Graph) -> None:
     assert [record.data["line"] for record in records] == [2, 4]
 
 
+def test_a_file_of_which_no_row_counts_is_told(graph: Graph) -> None:
+    graph.pipeline.put("raw/new.csv", GOOD)
+    assert graph.run().success
+    graph.pipeline.put("raw/late.csv", GOOD.replace("9.99", "8.99"), modified=1_700_000_000)
+    result = graph.run()
+    assert result.success
+    (made,) = result.asset_materializations_for_node("demand_data")
+    told = str(made.metadata["in_vain"].value)
+    assert "raw/late.csv: later files have all of its 1 row, so none counts" in told
+
+
 def test_the_same_key_in_two_files_is_no_duplicate(graph: Graph) -> None:
     graph.pipeline.put("raw/a.csv", GOOD)
     graph.pipeline.put("raw/b.csv", GOOD.replace("9.99", "8.99"))
@@ -198,15 +214,87 @@ def test_a_quantity_far_outside_its_past_warns_and_is_published(graph: Graph) ->
     assert graph.pipeline.rows()[-1][3] == 9999
 
 
+def test_quantities_that_overflow_an_exponential_are_refused_and_hold_up_nobody(
+    graph: Graph,
+) -> None:
+    days = [f"2024-{month:02}-{day:02}" for month in (1, 2) for day in range(1, 29)]
+    lines = [f"{day},S1,P1,{'1e308' if n % 2 else '0'},9.5,0" for n, day in enumerate(days)]
+    graph.pipeline.put("raw/bad.csv", *lines)
+    graph.pipeline.put("raw/good.csv", GOOD)
+    assert failed_checks(graph.run()) == {"quantity_is_not_negative"}
+    assert graph.run().success
+    assert graph.pipeline.states() == {"raw/bad.csv": "refused", "raw/good.csv": "published"}
+
+
+def test_a_rule_that_only_warns_and_cannot_be_judged_is_a_warning_and_no_more(
+    graph: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raises = "select * from {rows} where 1 / (line_no - line_no) > 0"
+    broken = tuple(r if r.blocking else replace(r, lines=raises) for r in RULES)
+    monkeypatch.setattr(rule_suite, "RULES", broken)
+    graph.pipeline.put("raw/a.csv", GOOD)
+    result = graph.run()
+    assert result.success
+    (check,) = [e for e in result.get_asset_check_evaluations() if not e.passed]
+    assert check.check_name == "quantity_is_plausible"
+    assert check.severity is dg.AssetCheckSeverity.WARN
+    assert "could not be judged" in str(check.description)
+    assert "division by zero" in str(check.description)
+    assert graph.pipeline.states() == {"raw/a.csv": "published"}
+
+
+def test_a_first_sale_far_above_what_its_store_sells_warns(graph: Graph) -> None:
+    """Of a product without a past: against the store's other lines, or against its past."""
+    usual = [f"2024-01-01,S1,P{n},{15 + n % 11},9.5,0" for n in range(40)]
+    graph.pipeline.put("raw/a.csv", *usual, "2024-01-01,S1,NEW,80995,9.5,0")
+    (check,) = [e for e in graph.run().get_asset_check_evaluations() if not e.passed]
+    assert check.check_name == "quantity_is_plausible"
+    assert "raw/a.csv (1 line)" in str(check.description)
+    table = check.metadata["first_bad_lines"]
+    assert isinstance(table, dg.TableMetadataValue)
+    assert "what its store sells" in str(table.records[0].data["reason"])
+    graph.pipeline.put("raw/b.csv", "2024-01-02,S1,NEWER,80995,9.5,0")
+    assert failed_checks(graph.run()) == {"quantity_is_plausible"}
+    graph.pipeline.put("raw/c.csv", "2024-01-03,S1,NEWEST,30,9.5,0")
+    assert failed_checks(graph.run()) == set()
+
+
+def test_a_file_that_cannot_be_read_does_not_hold_up_the_others_and_is_seen(
+    graph: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph.pipeline.put("raw/a.csv", GOOD)
+    graph.pipeline.put("raw/locked.csv", GOOD.replace("S1", "S2"))
+    open_ = DirectoryStore.open
+
+    def locked(store: DirectoryStore, key: str) -> Any:
+        if key == "raw/locked.csv":
+            raise ObjectUnreadable("object 'raw/locked.csv' cannot be read: Permission denied")
+        return open_(store, key)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DirectoryStore, "open", locked)
+        assert failed_checks(graph.run()) == {"every_waiting_file_can_be_read"}
+        assert graph.pipeline.states() == {"raw/a.csv": "published"}
+        assert not graph.run().success, "with nothing else to do, the run fails for it"
+        graph.pipeline.put("raw/b.csv", GOOD.replace("S1", "S3"))
+        named = ["raw/locked.csv", "raw/b.csv"]
+        assert not graph.run(keys=named, replace=True).success
+        assert len(graph.pipeline.rows()) == 1, "half of what was named replaces nothing"
+    assert graph.run().success
+    assert set(graph.pipeline.states().values()) == {"published"}
+    assert [row[1] for row in graph.pipeline.rows()] == ["S1", "S2", "S3"]
+
+
 def test_a_replacement_with_a_bad_file_replaces_nothing(graph: Graph) -> None:
     graph.pipeline.put("raw/a.csv", GOOD)
     assert graph.run().success
-    before = graph.pipeline.checksum()
+    before = graph.pipeline.rows()
     graph.pipeline.put("raw/b.csv", GOOD.replace("S1", "S2"))
     graph.pipeline.put("raw/c.csv", "nonsense")
     assert not graph.run(keys=["raw/b.csv", "raw/c.csv"], replace=True).success
+    assert graph.pipeline.rows() == before
     assert graph.run().success
-    assert graph.pipeline.checksum() == before
+    assert [row[1] for row in graph.pipeline.rows()] == ["S1", "S2"]
     graph.run(keys=["raw/b.csv"], replace=True)
     assert [row[1] for row in graph.pipeline.rows()] == ["S2"]
 
@@ -279,7 +367,7 @@ def test_every_refused_file_is_told_its_own_first_bad_line(graph: Graph) -> None
         "select reason from warehouse.file_ledger order by file_seq"
     ).fetchall()
     assert [reason.split(", first ")[1] for (reason,) in reasons] == [
-        "line 2, price '0': not above zero",
-        "line 3, price '-7': not above zero",
+        "line 2, price '0': not above zero and at most 1,000,000,000",
+        "line 3, price '-7': not above zero and at most 1,000,000,000",
     ]
     assert len(list(graph.pipeline.store.list("quarantine/"))) == 4

@@ -1,6 +1,7 @@
 """The book of alerts on a real Postgres: one alert a cause, one message a channel."""
 
 import datetime as dt
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -197,6 +198,16 @@ def test_a_lock_is_held_by_one_and_let_go_by_the_dead(database_url: str, conn: C
     other = psycopg.connect(database_url, autocommit=True)
     with book.alone(other, "look") as first, book.alone(conn, "look") as second:
         assert (first, second) == (True, False)
+        pid = other.info.backend_pid
         other.close()
+        _until_gone(conn, pid)
     with book.alone(conn, "look") as again:
         assert again
+
+
+def _until_gone(conn: Connection, pid: int) -> None:
+    """A server takes a moment to notice that a client has hung up."""
+    deadline = time.monotonic() + 10
+    while conn.execute("select from pg_stat_activity where pid = %s", (pid,)).fetchone():
+        assert time.monotonic() < deadline, f"backend {pid} is still there"
+        time.sleep(0.01)

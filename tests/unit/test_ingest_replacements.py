@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from scalecast_assets.ingest.landing import LandingError
+from scalecast_assets.contract.objects import ObjectStore
+from scalecast_assets.ingest import intake
+from scalecast_assets.ingest.landing import LandingError, SpooledFile, spool
 from scalecast_assets.ingest.ledger import files_in_state
 from scalecast_assets.ingest.publish import publish
 from scalecast_assets.ingest.verdict import decide
@@ -55,17 +57,68 @@ def test_half_a_replacement_is_never_published(pipeline: Pipeline) -> None:
     pipeline.land("raw/b.csv", "raw/c.csv", replace=True)
     files = files_in_state(pipeline.conn, "landed")
     decide(pipeline.conn, files, {files[0].file_seq: "bad"})
-    assert pipeline.states()["raw/c.csv"] == "refused"
+    assert pipeline.states()["raw/c.csv"] == "landed"
+    assert "raw/b.csv, of the same replacement" in str(pipeline.reasons()["raw/c.csv"])
     assert publish(pipeline.conn).files == ()
     assert pipeline.checksum() == before
+    assert [file.key for file in pipeline.run().files] == ["raw/c.csv"]
+    assert len(pipeline.rows()) == 2, "it is loaded as the file that it is, and replaces nothing"
 
 
-def test_a_replacement_whose_run_died_while_landing_is_not_taken_over(pipeline: Pipeline) -> None:
-    pipeline.put("raw/b.csv", line(1))
-    pipeline.land("raw/b.csv", replace=True)
-    pipeline.conn.execute("update warehouse.file_ledger set replace_size = null")
-    pipeline.land()
-    assert pipeline.states() == {"raw/b.csv": "refused"}
+def test_of_a_replacement_whose_run_died_the_files_wait_as_before(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline.put("raw/pub.csv", line(1))
+    pipeline.run()
+    before = pipeline.checksum()
+    pipeline.put("raw/new.csv", line(2), modified=HOUR_OF_OLD)
+    pipeline.put("raw/last.csv", line(3))
+
+    def dies_at_the_last(store: ObjectStore, key: str, directory: Path) -> SpooledFile:
+        if key == "raw/last.csv":
+            raise KeyboardInterrupt
+        return spool(store, key, directory)
+
+    monkeypatch.setattr(intake, "spool", dies_at_the_last)
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.die_landing("raw/pub.csv", "raw/new.csv", "raw/last.csv", replace=True)
+    monkeypatch.setattr(intake, "spool", spool)
+    assert pipeline.states() == {"raw/pub.csv": "landed", "raw/new.csv": "landed"}
+    assert pipeline.unvouched() == set()
+    assert pipeline.checksum() == before
+    pipeline.run()
+    assert set(pipeline.states().values()) == {"published"}
+    assert [*pipeline.states()] == ["raw/new.csv", "raw/pub.csv", "raw/last.csv"]
+    assert len(pipeline.rows()) == 3
+
+
+def test_a_refused_replacement_leaves_published_files_as_they_were(pipeline: Pipeline) -> None:
+    pipeline.put("raw/a.csv", line(1))
+    pipeline.run()
+    ledger = "select * from warehouse.file_ledger where key = 'raw/a.csv'"
+    before = pipeline.conn.execute(ledger).fetchall()
+    pipeline.put("raw/bad.csv", line(2))
+    pipeline.land("raw/a.csv", "raw/bad.csv", replace=True)
+    assert pipeline.unvouched() == set()
+    pipeline.judge(bad="bad")
+    assert pipeline.conn.execute(ledger).fetchall() == before
+
+
+def test_bytes_that_were_published_and_are_refused_now_are_vouched_for_and_told(
+    pipeline: Pipeline,
+) -> None:
+    pipeline.put("raw/a.csv", line(1))
+    pipeline.run()
+    for _ in range(2):
+        pipeline.land("raw/a.csv", again=True)
+        pipeline.judge(bad="a.csv")
+    assert pipeline.states() == {"raw/a.csv": "refused"}
+    assert pipeline.unvouched() == set()
+    rows = "select state from warehouse.file_ledger order by file_seq"
+    assert pipeline.conn.execute(rows).fetchall() == [("published",), ("refused",)]
+    pipeline.run("raw/a.csv", again=True)
+    assert pipeline.conn.execute(rows).fetchall() == [("published",)]
+    assert pipeline.unvouched() == set()
 
 
 def test_replace_by_nothing_is_an_error(pipeline: Pipeline) -> None:
@@ -150,5 +203,5 @@ def test_a_replacement_that_lost_a_file_to_another_run_does_not_wait_for_ever(
     pipeline.run("raw/a.csv", again=True)
     assert pipeline.states() == {"raw/a.csv": "published", "raw/b.csv": "validated"}
     pipeline.run()
-    assert pipeline.states()["raw/b.csv"] == "refused"
-    assert "run it again" in str(pipeline.reasons()["raw/b.csv"])
+    assert pipeline.states() == {"raw/a.csv": "published", "raw/b.csv": "published"}
+    assert len(pipeline.rows()) == 2

@@ -7,6 +7,7 @@ import pytest
 
 from scalecast_assets import keys
 from scalecast_assets.contract.store import DirectoryStore
+from scalecast_assets.ingest.intake import READABLE
 from scalecast_assets.outcome import NOT_LANDED, Outcome, in_words
 from scalecast_assets.progress import Progress
 from scalecast_assets.resources.model_records import Promotion
@@ -89,6 +90,22 @@ def test_a_file_that_still_waits_is_exit_code_1_however_the_run_ended(
     assert ("scalecast run" in why) == (state != NOT_LANDED)
     assert ("is best" if ended_well else "the breaker is open") in why
     assert f"Not finished. {KEY} is {state}" in in_words(outcome)
+
+
+def test_what_waits_because_a_replacement_was_refused_leaves_the_refusal_the_exit_code() -> None:
+    files = [file("refused", "bad"), file("landed", "waits: raw/b.csv is refused")]
+    outcome = Outcome(files, 0, 1.0, [failed_run()], None, None)
+    assert outcome.exit_code == 3
+    assert f"{KEY} is landed and not published" in outcome.why
+
+
+def test_a_file_that_could_not_be_read_is_told_and_is_exit_code_1() -> None:
+    said = {f"{keys.RAW_DEMAND}.{READABLE}": "raw/locked.csv: not loaded"}
+    runs = [RunResult("a", Path("/l"), True, failed_checks=said), RunResult("b", Path("/l"), True)]
+    outcome = Outcome([file()], 1, 1.0, runs, promotion(), CHAMPION)
+    assert outcome.exit_code == 1
+    assert outcome.to_json()["why"].startswith("raw/locked.csv: not loaded; ")
+    assert "Not finished. raw/locked.csv" in in_words(outcome)
 
 
 def test_the_seconds_of_each_step_are_summed_over_the_passes() -> None:

@@ -114,9 +114,10 @@ def test_where_every_file_is_bad_or_fine_there_is_one_pass(
     assert len(graph.run(bad, fine, replace=True)) == 1
     assert pipeline.states() == {
         "raw/good.csv": "published", "raw/bad.csv": "refused", "raw/bad too.csv": "refused",
-        "raw/fine.csv": "refused",
+        "raw/fine.csv": "landed",
     }  # fmt: skip
     assert len(graph.configs) == 3
+    assert [row[0] for row in pipeline.rows()] == ["2024-01-02"]
 
 
 def test_a_replacement_held_up_by_a_bad_file_of_another_run_replaces_in_the_second_pass(
