@@ -13,14 +13,16 @@ fail() {
 }
 
 find_python() {
-    for candidate in ${PYTHON:-python3.11 python3.12 python3}; do
+    # The one that is asked for may lie in a folder with a space in its name.
+    if [ -n "${PYTHON:-}" ]; then set -- "$PYTHON"; else set -- python3.11 python3.12 python3; fi
+    for candidate in "$@"; do
         if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' \
             >/dev/null 2>&1; then
             echo "$candidate"
             return
         fi
     done
-    fail "no Python 3.11 or 3.12 found (tried: ${PYTHON:-python3.11 python3.12 python3}). Install one \
+    fail "no Python 3.11 or 3.12 found (tried: $*). Install one \
 (Debian: apt install python3 python3-venv), or name it: make PYTHON=/path/to/python3.11"
 }
 

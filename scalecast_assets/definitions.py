@@ -9,6 +9,8 @@ from typing import Any
 
 import dagster as dg
 
+from scalecast_assets.alerting.freshness import expect_fresh
+from scalecast_assets.alerting.sensor import build_alert_sensor
 from scalecast_assets.assets.comparison import build_comparison_asset
 from scalecast_assets.assets.dbt import build_dbt_assets, dbt_resource
 from scalecast_assets.assets.dbt_manifest import DBT_PROJECT
@@ -17,8 +19,8 @@ from scalecast_assets.assets.promotion import build_promotion_assets
 from scalecast_assets.assets.training import build_training_assets
 from scalecast_assets.automation import build_jobs, killed_runs
 from scalecast_assets.checks.expectations import raw_demand_suite
-from scalecast_assets.checks.gates import build_model_gates
-from scalecast_assets.resources.configured import store_resource
+from scalecast_assets.checks.gates import MODEL_GATES, build_model_gates
+from scalecast_assets.resources.configured import alert_channels, store_resource
 from scalecast_assets.resources.pipeline import PipelineResource
 from scalecast_assets.resources.warehouse import WarehouseResource
 from scalecast_assets.runtime import attached
@@ -36,7 +38,7 @@ def build_definitions(settings: Settings, **overrides: Any) -> dg.Definitions:
         assets=[
             raw_files,
             raw_demand,
-            demand_data,
+            expect_fresh(demand_data, settings.stale_feed_hours),
             features,
             *build_training_assets(feature_gates),
             build_comparison_asset(),
@@ -44,7 +46,18 @@ def build_definitions(settings: Settings, **overrides: Any) -> dg.Definitions:
         ],
         asset_checks=[raw_demand_suite, build_model_gates()],
         jobs=build_jobs(),
-        sensors=[killed_runs],
+        sensors=[
+            killed_runs,
+            build_alert_sensor(
+                breakers={
+                    "demand_data": sorted(demand_data.check_keys),
+                    "features": feature_gates,
+                },
+                model_gates=MODEL_GATES,
+                stale_feed_hours=settings.stale_feed_hours,
+                announce_cleared=settings.alert_cleared,
+            ),
+        ],
         # Two cores: the steps themselves use them, so they run one after the other in one process.
         executor=dg.in_process_executor,
         resources=build_resources(settings) | overrides,
@@ -64,6 +77,7 @@ def build_resources(settings: Settings) -> dict[str, Any]:
             spool_dir=str(spool),
         ),
         "dbt": dbt_resource(DBT_PROJECT),
+        "alert_channels": alert_channels(settings),
     }
 
 

@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Self
 
 from dotenv import load_dotenv
-from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from scalecast_assets import keys
@@ -100,6 +107,28 @@ class Settings(BaseSettings):
     tune_rows: Annotated[dict[str, int], NoDecode] = Field(
         default_factory=dict,
         description="Other row budgets for tuning, in the same form.",
+    )
+    alert_webhook_url: SecretStr | None = Field(
+        default=None,
+        description="Alerts are POSTed there as JSON, https://…; unset: not.",
+    )
+    alert_slack_url: SecretStr | None = Field(
+        default=None,
+        description="Incoming webhook of Slack or what takes the same, https://…; unset: not.",
+    )
+    alert_smtp_url: SecretStr | None = Field(
+        default=None,
+        description="Alerts by mail, smtp://user:password@host:port?from=…&to=…,…; unset: not.",
+    )
+    alert_cleared: bool = Field(
+        default=False,
+        description="Whether a second message says that the cause of an alert is gone.",
+    )
+    stale_feed_hours: int = Field(
+        default=36,
+        ge=0,
+        le=24 * 365,
+        description="Hours without a new file after which the feed is stale; 0: never.",
     )
     ui_port: int | None = Field(
         default=None,

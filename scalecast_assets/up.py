@@ -17,7 +17,7 @@ from scalecast_assets.assets.dbt_manifest import DBT_PROJECT, ensure_manifest
 from scalecast_assets.contract.pointers import read_serving
 from scalecast_assets.ingest.ledger import raw_objects
 from scalecast_assets.outcome import in_words, run_everything
-from scalecast_assets.resources.configured import store_of
+from scalecast_assets.resources.configured import alert_channels, store_of
 from scalecast_assets.runtime import Runtime
 from scalecast_assets.sample import write_sample
 from scalecast_assets.services import Services
@@ -43,6 +43,7 @@ def _run_until_stopped(
     runtime: Runtime, with_sample: bool, announce: Announce, note: Callable[[str], None]
 ) -> int:
     settings = runtime.settings
+    alert_channels(settings)  # A bad address ends us here, not a code server out of sight.
     ui_port = services.free_port(settings.ui_port, services.UI_PORT, "ui_port")
     api_port = services.free_port(settings.api_port, services.API_PORT, "api_port")
     if with_sample and (code := _run_first(runtime, announce)):

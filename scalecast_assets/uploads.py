@@ -10,6 +10,7 @@ from typing import BinaryIO, NamedTuple
 
 from scalecast_assets.contract.layout import RAW_PREFIX, shortened
 from scalecast_assets.contract.store import ObjectNotFound, ObjectStore
+from scalecast_assets.ingest.landing import describe
 from scalecast_assets.progress import Progress
 from scalecast_assets.settings import SettingsError
 
@@ -28,7 +29,7 @@ def upload(store: ObjectStore, files: Sequence[Path], progress: Progress) -> lis
     """
     given: list[Given] = []
     for path in files:
-        sha256 = _sha256(path)
+        sha256 = describe(path).sha256
         key = f"{RAW_PREFIX}{path.name}"
         if any(key == other and sha256 != sha for other, sha in given) or _is_taken(
             store, key, sha256
@@ -41,11 +42,6 @@ def upload(store: ObjectStore, files: Sequence[Path], progress: Progress) -> lis
     return given
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return _digest(file)
-
-
 def _is_taken(store: ObjectStore, key: str, sha256: str) -> bool:
     try:
         with store.open(key) as present:
@@ -54,9 +50,9 @@ def _is_taken(store: ObjectStore, key: str, sha256: str) -> bool:
         return False
 
 
-def _digest(file: BinaryIO) -> str:
+def _digest(stream: BinaryIO) -> str:
     digest = hashlib.sha256()
-    while chunk := file.read(1 << 20):
+    while chunk := stream.read(1 << 20):
         digest.update(chunk)
     return digest.hexdigest()
 

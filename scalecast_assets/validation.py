@@ -14,6 +14,7 @@ from scalecast_assets.checks.expectations import Judgement, Verdict, judge_files
 from scalecast_assets.ingest.schema import VERDICT_LOCK, locked
 from scalecast_assets.ingest.trial import Trial, on_trial
 from scalecast_assets.ingest.verdict import write_report
+from scalecast_assets.ingest.wording import counted
 from scalecast_assets.resources.warehouse import WarehouseResource
 from scalecast_assets.runtime import Runtime
 
@@ -61,6 +62,7 @@ def _rule(judgement: Judgement) -> Facts:
         "blocking": judgement.rule.blocking,
         "passed": judgement.passed,
         "unexpected": sum(judgement.counts.values()),
+        "error": judgement.error,
         "first_bad_lines": [
             {"line": bad.line, "column": bad.column, "value": bad.value, "reason": bad.reason}
             for bad in judgement.sample
@@ -73,6 +75,8 @@ def print_validation(facts: Facts) -> None:
     console = Console(highlight=False, soft_wrap=True)
     for rule in facts["rules"]:
         console.print(f"  {_mark(rule)} {rule['name']:<30} [dim]{escape(rule['description'])}[/]")
+        if rule["error"]:
+            console.print(f"      could not be judged: {rule['error']}", markup=False)
         for bad in rule["first_bad_lines"][:SHOWN]:
             where = f"line {bad['line']:,}" + (f", {bad['column']}" if bad["column"] else "")
             console.print(f"      {where}: {bad['value']!r}: {bad['reason']}", markup=False)
@@ -83,7 +87,7 @@ def print_validation(facts: Facts) -> None:
     if known := facts["known_as"]:
         console.print(f"  These bytes are known: {known['key']}, {known['state']}.", markup=False)
     verdict = "would be accepted" if facts["accepted"] else "would be refused as a whole"
-    console.print(f"{facts['file']}: {facts['rows']:,} rows, {verdict}.", markup=False)
+    console.print(f"{facts['file']}: {counted(facts['rows'], 'row')}, {verdict}.", markup=False)
     if facts["report"] and not facts["accepted"]:
         console.print(f"Every bad line: {facts['report']}", markup=False)
 

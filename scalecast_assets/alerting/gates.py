@@ -7,16 +7,13 @@ below an open breaker runs is ``checks/guard.py``'s work.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
 
 import dagster as dg
 
 from scalecast_assets import keys
 from scalecast_assets.alerting.cause import Cause, Look
 from scalecast_assets.ingest.schema import Connection
-
-LOOK_BACK: Final = 100
-"""Evaluations of a gate to look through for one that ended; runs that broke off leave none."""
+from scalecast_assets.resources.check_records import latest_evaluation
 
 Gates = Sequence[dg.AssetCheckKey]
 
@@ -44,16 +41,13 @@ def refusals(instance: dg.DagsterInstance, gates: Gates) -> list[Refusal]:
     """The gates whose latest evaluation that ended did not pass; warnings are none."""
     found = []
     for gate in gates:
-        history = instance.event_log_storage.get_asset_check_execution_history(
-            gate, limit=LOOK_BACK
-        )
-        record = next((r for r in history if r.status.value != "PLANNED"), None)
-        if record is None or record.evaluation is None or record.event is None:
+        ended = latest_evaluation(instance, gate)
+        if ended is None:
             continue
-        judged = record.evaluation
+        judged = ended.evaluation
         if not judged.passed and judged.severity is dg.AssetCheckSeverity.ERROR:
-            at = datetime.fromtimestamp(record.event.timestamp, UTC)
-            found.append(Refusal(gate, _reason(judged), record.run_id, at))
+            at = datetime.fromtimestamp(ended.timestamp, UTC)
+            found.append(Refusal(gate, _reason(judged), ended.run_id, at))
     return found
 
 

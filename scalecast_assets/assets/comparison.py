@@ -21,7 +21,7 @@ from scalecast_assets.forecasting import artefact, comparison
 from scalecast_assets.forecasting.artefact import Artefact, Exhibit
 from scalecast_assets.forecasting.candidates.base import Log
 from scalecast_assets.forecasting.comparison import Champion, Comparison
-from scalecast_assets.forecasting.leaderboard import NO_CHAMPION, ChampionEntry
+from scalecast_assets.forecasting.leaderboard import NO_CHAMPION, ChampionEntry, to_markdown
 from scalecast_assets.forecasting.report import (
     Curve,
     curves,
@@ -53,7 +53,6 @@ def build_comparison_asset() -> dg.AssetsDefinition:
             "days from one origin, features rolled forward on their own predictions. The lowest "
             "MAE is the contender; the winner is refitted on all rows."
         ),
-        pool="training",
     )
     def model_comparison(
         context: dg.AssetExecutionContext,
@@ -247,6 +246,7 @@ def _metadata(
         "cutoff": iso(compared.origin),
         "scored_rows": len(compared.holdout),
         "unscored_rows": compared.holdout.unscored,
+        "leaderboard_for_people": dg.MetadataValue.md(to_markdown(compared.rows)),
         "leaderboard": dg.MetadataValue.table(
             [dg.TableRecord(row.to_json()) for row in compared.rows]
         ),

@@ -157,7 +157,6 @@ def _candidate_asset(name: str) -> dg.AssetsDefinition:
         owners=OWNERS,
         kinds=KINDS.get(name, {"python"}) | {"onnx"},
         description=f"{WHAT[name]} Fitted up to the origin, as an ONNX graph.",
-        pool="training",
     )
     def fitted_candidate(
         context: dg.AssetExecutionContext,

@@ -3,11 +3,10 @@
 A blocking check is a step order inside one run and guards no later one, so each consumer asserts
 its own upstream gates here first; and since anybody may run dbt by hand, also what the warehouse
 itself says of the feature tables. The checks themselves are in ``expectations.py``, ``gates.py``
-and dbt. This is the one place that touches Dagster's check records.
+and dbt; Dagster's records of them are read in ``resources/check_records.py``.
 """
 
 from collections.abc import Sequence
-from typing import Final
 
 import dagster as dg
 
@@ -19,10 +18,7 @@ from scalecast_assets.resources.changed_ranges import (
     feature_contract,
     read_backlog,
 )
-
-LOOK_BACK: Final = 100
-"""Evaluations of a gate to look through for one that ended; runs that broke off leave none."""
-
+from scalecast_assets.resources.check_records import latest_evaluation
 
 def require_gates(context: dg.AssetExecutionContext, *keys: dg.AssetCheckKey) -> None:
     """Refuse to go on unless each gate passed for the latest materialization of its asset.
@@ -70,13 +66,12 @@ def require_tested_features(connection: Connection, calendar: Calendar) -> None:
 
 
 def _problem(instance: dg.DagsterInstance, key: dg.AssetCheckKey) -> str | None:
-    history = instance.event_log_storage.get_asset_check_execution_history(key, limit=LOOK_BACK)
-    record = next((found for found in history if found.status.value != "PLANNED"), None)
-    if record is None or record.evaluation is None:
+    found = latest_evaluation(instance, key)
+    if found is None:
         return "has not been evaluated"
-    if not record.evaluation.passed:
+    if not found.evaluation.passed:
         return "has not passed"
-    target = record.evaluation.target_materialization_data
+    target = found.evaluation.target_materialization_data
     latest = instance.get_latest_materialization_event(key.asset_key)
     if latest is not None and (target is None or target.timestamp < latest.timestamp):
         return "passed for an older materialization only"

@@ -4,6 +4,7 @@ import os
 from urllib.parse import urlsplit
 
 from scalecast_assets.contract.store import ObjectStore
+from scalecast_assets.resources.alerts import AlertChannels
 from scalecast_assets.resources.object_store import ObjectStoreResource
 from scalecast_assets.settings import Settings, SettingsError, variable
 
@@ -31,3 +32,16 @@ def store_of(settings: Settings) -> ObjectStore:
         return store_resource(settings).store()
     except ValueError as error:
         raise SettingsError(f"{variable('store_url')}: {error}") from None
+
+
+def alert_channels(settings: Settings) -> AlertChannels:
+    """Open the channels that the settings name; raises SettingsError, which hides the address."""
+    given = {
+        name: secret.get_secret_value() if (secret := getattr(settings, f"alert_{name}")) else None
+        for name in ("webhook_url", "slack_url", "smtp_url")
+    }
+    try:
+        return AlertChannels.from_urls(**given)
+    except ValueError as error:
+        name, _, problem = str(error).partition(": ")
+        raise SettingsError(f"{variable(f'alert_{name}')}: {problem}") from None

@@ -76,10 +76,11 @@ def take_turn(
 
     The lock of the run's own name shows that its process lives.
     """
-    tag(instance, run)
     _is_locked_by_us(conn, _ALIVE_LOCK + run.run_id)
     if TRAINING_TAG in kinds(instance, run):
         wait_for_training(conn, say)
+    # Only now: one that waits must not keep ingests in the queue.
+    tag(instance, run)
 
 
 def wait_for_training(conn: Connection, say: Callable[[str], None]) -> None:

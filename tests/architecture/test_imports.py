@@ -25,6 +25,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     | {"settings", "assets", "resources", "ingest", "forecasting", "promotion", "contract"},
     "assets": ANY
     | {"settings", "checks", "resources", "ingest", "forecasting", "promotion", "contract"},
+    "alerting": ANY | {"resources", "ingest", "contract"},
     "keys": frozenset(),
     "settings": ANY | {"contract"},
     "serving": frozenset({"contract"}),

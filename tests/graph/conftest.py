@@ -13,7 +13,7 @@ from scalecast_assets.resources.embedded_postgres import PostgresServer
 from scalecast_assets.resources.postgres_cluster import create_database
 from tests.graph.command import Shell
 from tests.graph.small_retailer import LEARNABLE_DAYS, SMALL_BUDGETS, SMALL_TUNING, write_sales
-from tests.graph.world import World, copy_of, drop_database
+from tests.graph.world import World, copy_of, drop_database, remembering
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def materialized_all(
     home = tmp_path_factory.mktemp("finished world")
     raw = write_sales(tmp_path_factory.mktemp("raw") / "first.csv", range(LEARNABLE_DAYS))
     DirectoryStore(home / "store").upload(raw, "raw/first.csv")
-    with dg.DagsterInstance.ephemeral() as instance:
+    with remembering(home) as instance:
         world = World(home, name, postgres_server.url(name), instance)
         yield world, world.run()
     drop_database(postgres_server, name)

@@ -55,7 +55,7 @@ def test_a_good_file_would_be_accepted_and_the_words_say_so(shell: Shell) -> Non
     file.write_bytes(csv_of(GOOD))
     answer = shell.scalecast("validate", file)
     assert answer.code == 0, answer.err
-    assert answer.out.splitlines()[-1] == "good.csv: 1 rows, would be accepted."
+    assert answer.out.splitlines()[-1] == "good.csv: 1 row, would be accepted."
     assert answer.out.count("✓") == len(RULES)
 
 

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import dagster as dg
 import psycopg
 import pytest
+from dagster._core.definitions.job_base import InMemoryJob
+from dagster._core.execution.api import execute_run_iterator
 
 from scalecast_assets.checks.guard import require_gates, require_tested_features
 from scalecast_assets.contract.columns import Calendar
@@ -119,6 +121,27 @@ def test_passing_once_more_closes_the_breaker(graph: Graph) -> None:
     graph.verdict["is_complete"] = True
     assert graph.run().success
     assert graph.consume() == ""
+
+
+def test_a_run_that_was_overtaken_in_the_queue_counts_when_it_has_ended() -> None:
+    passes = [True, False]
+
+    @dg.asset(check_specs=[dg.AssetCheckSpec(GOOD.name, asset="data")])
+    def data() -> dg.MaterializeResult:  # type: ignore[type-arg]
+        return dg.MaterializeResult(
+            check_results=[dg.AssetCheckResult(check_name=GOOD.name, passed=passes.pop(0))]
+        )
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        definitions = dg.Definitions(assets=[data], executor=dg.in_process_executor)
+        job = definitions.resolve_implicit_global_asset_job_def()
+        overtaken = instance.create_run_for_job(job)  # its check is planned from here on
+        context = dg.build_asset_context(instance=instance)
+        assert job.execute_in_process(instance=instance).success
+        require_gates(context, GOOD)
+        list(execute_run_iterator(InMemoryJob(job), overtaken, instance))
+        with pytest.raises(dg.Failure, match="has not passed"):
+            require_gates(context, GOOD)
 
 
 def test_a_refusal_is_not_tried_again(graph: Graph) -> None:

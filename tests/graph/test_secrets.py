@@ -1,14 +1,16 @@
 """No secret is in what Dagster writes down of the graph and shows to everybody who sees the UI."""
 
 import json
+import os
 from pathlib import Path
+from unittest.mock import patch
 
 import dagster as dg
 import pytest
 from dagster._core.remote_representation.external_data import RepositorySnap
 from dagster_shared.serdes import serialize_value
 
-from scalecast_assets.definitions import build_definitions
+from scalecast_assets.definitions import build_definitions, defs
 from scalecast_assets.resources.configured import store_resource
 from scalecast_assets.settings import Settings, SettingsError
 
@@ -34,6 +36,18 @@ def test_the_repository_that_the_ui_loads_holds_no_secret(settings: Settings) ->
     assert "s3://shop/prefix" in shown, "the resources' values are in it"
     for secret in (PASSWORD, "open%20sesame", *SECRETS.values()):
         assert secret not in shown
+
+
+def test_loaded_by_hand_the_graph_tells_dbt_and_the_resources_where_the_database_is(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(settings.home)
+    monkeypatch.setenv("SCALECAST_HOME", str(settings.home))
+    monkeypatch.setenv("SCALECAST_DATABASE_URL", DATABASE.replace("postgresql:", "postgres:"))
+    with patch.dict(os.environ):
+        defs()
+        assert os.environ["SCALECAST_PG_PASSWORD"] == PASSWORD
+        assert os.environ["SCALECAST_DATABASE_URL"] == DATABASE.replace("e/shop", "e:5432/shop")
 
 
 def test_an_endpoint_with_credentials_in_it_is_refused_before_it_is_shown(

@@ -121,6 +121,15 @@ class World:
 
 
 @contextmanager
+def remembering(home: Path) -> Iterator[dg.DagsterInstance]:
+    """Dagster's memory as files of the home: what a copy's runs leave there is no other world's."""
+    memory = home / "memory"
+    memory.mkdir(parents=True, exist_ok=True)
+    with dg.DagsterInstance.local_temp(str(memory)) as instance:
+        yield instance
+
+
+@contextmanager
 def copy_of(world: World, server: PostgresServer, folder: Path) -> Iterator[World]:
     """A world that began as a copy of another and can be broken without harm."""
     name = f"world_{uuid.uuid4().hex[:12]}"
@@ -133,7 +142,8 @@ def copy_of(world: World, server: PostgresServer, folder: Path) -> Iterator[Worl
     create_database(server, name, template=world.database)
     home = folder / "home"
     shutil.copytree(world.home, home)
-    yield World(home, name, server.url(name), world.instance)
+    with remembering(home) as instance:
+        yield World(home, name, server.url(name), instance)
     drop_database(server, name)
 
 
