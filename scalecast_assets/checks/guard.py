@@ -20,6 +20,7 @@ from scalecast_assets.resources.changed_ranges import (
 )
 from scalecast_assets.resources.check_records import latest_evaluation
 
+
 def require_gates(context: dg.AssetExecutionContext, *keys: dg.AssetCheckKey) -> None:
     """Refuse to go on unless each gate passed for the latest materialization of its asset.
 
