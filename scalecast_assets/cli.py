@@ -81,7 +81,7 @@ def run(
     files: tuple[Path, ...], more: tuple[Path, ...], replace: bool, again: bool, as_json: bool
 ) -> None:
     """Land the files, materialize everything once, say what is served and why."""
-    from scalecast_assets.outcome import in_words, run_everything
+    from scalecast_assets.commands.outcome import in_words, run_everything
     from scalecast_assets.resources.turns import let_training_end
 
     given = [*files, *more]
@@ -111,8 +111,8 @@ def run(
 @_JSON
 def validate(file: Path, report: Path | None, as_json: bool) -> None:
     """Ask whether FILE would be accepted; nothing is loaded. Exit code 3: it would be refused."""
-    from scalecast_assets.validation import print_validation
-    from scalecast_assets.validation import validate as judge
+    from scalecast_assets.commands.validation import print_validation
+    from scalecast_assets.commands.validation import validate as judge
 
     _check_name(file, "FILE")
     with _running() as runtime:
@@ -146,7 +146,7 @@ def _check_usage(given: list[Path], replace: bool, again: bool) -> None:
 @_JSON
 def up(with_sample: bool, as_json: bool) -> None:
     """Run Dagster UI, daemon and prediction API until Ctrl-C."""
-    from scalecast_assets.up import run_until_stopped
+    from scalecast_assets.commands.up import run_until_stopped
 
     with _running() as runtime:
         code = run_until_stopped(runtime, with_sample=with_sample, announce=_announcer(as_json))
@@ -165,7 +165,7 @@ def _announcer(as_json: bool) -> Callable[[dict[str, Any], str], None]:
 @_JSON
 def serve(as_json: bool) -> None:
     """Run the prediction API alone; needs the store, not the database."""
-    from scalecast_assets.up import serve_until_stopped
+    from scalecast_assets.commands.up import serve_until_stopped
 
     sys.exit(serve_until_stopped(Settings.load(), announce=_announcer(as_json)))
 
@@ -174,7 +174,7 @@ def serve(as_json: bool) -> None:
 @_JSON
 def status(as_json: bool) -> None:
     """Show files, warehouse, model and state as they stand."""
-    from scalecast_assets.reporting import print_status, read_status
+    from scalecast_assets.commands.reporting import print_status, read_status
 
     with _running() as runtime:
         facts = read_status(runtime)
@@ -185,7 +185,7 @@ def status(as_json: bool) -> None:
 @_JSON
 def models(as_json: bool) -> None:
     """List the kept model versions and which one is served."""
-    from scalecast_assets.reporting import print_models, read_models
+    from scalecast_assets.commands.reporting import print_models, read_models
 
     facts = read_models(Settings.load())
     click.echo(json.dumps(facts, indent=2, default=str)) if as_json else print_models(facts)
@@ -196,7 +196,7 @@ def models(as_json: bool) -> None:
 @_JSON
 def rollback(version: str, as_json: bool) -> None:
     """Serve a kept VERSION again; the API follows within seconds."""
-    from scalecast_assets.reporting import roll_back
+    from scalecast_assets.commands.reporting import roll_back
 
     facts = roll_back(Settings.load(), version)
     click.echo(json.dumps(facts, indent=2) if as_json else facts["message"])
@@ -209,7 +209,7 @@ def rollback(version: str, as_json: bool) -> None:
 @_JSON
 def sample_data(folder: Path, as_json: bool) -> None:
     """Write a small seeded retailer's sales into FOLDER (default: sample)."""
-    from scalecast_assets.sample import write_sample
+    from scalecast_assets.commands.sample import write_sample
 
     path, rows = write_sample(folder)
     facts = {"file": str(path), "rows": rows}
@@ -234,7 +234,7 @@ def env(as_json: bool) -> None:
 @_JSON
 def settings(as_json: bool) -> None:
     """List every setting with its default and what it is for."""
-    from scalecast_assets.reporting import settings_table
+    from scalecast_assets.commands.reporting import settings_table
 
     table = settings_table()
     if as_json:

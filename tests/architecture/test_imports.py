@@ -30,7 +30,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "settings": ANY | {"contract"},
     "serving": frozenset({"contract"}),
 }
-"""Modules directly in ``scalecast_assets`` (definitions, automation, cli …) may import any room."""
+"""Modules directly in ``scalecast_assets``, and those in ``commands``, may import any room."""
 
 ORCHESTRATION = {"dagster", "dagster_aws", "dagster_dbt", "dagster_postgres", "dbt"}
 WEB = {"fastapi", "starlette", "uvicorn"}

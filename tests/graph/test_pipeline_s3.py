@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 BUCKET, PREFIX = "shop-on-s3", "a prefix"
 NO_ONNX_IS_SMALL_ENOUGH = """
 import sys
-if "scalecast_assets.runner" in sys.orig_argv:
+if "scalecast_assets.commands.runner" in sys.orig_argv:
     from scalecast_assets.checks import gates
     gates.MAX_ONNX_BYTES = 0
 """

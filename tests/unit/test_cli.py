@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from scalecast_assets import cli, runtime
+from scalecast_assets.commands.sample import FILE_NAME
 from scalecast_assets.contract.strict_json import BundleError
-from scalecast_assets.sample import FILE_NAME
 
 HEAVY = {
     "boto3", "dagster", "dbt", "great_expectations", "matplotlib", "onnx", "onnxruntime", "pandas",
@@ -126,7 +126,7 @@ def test_errors_of_ours_are_one_line_and_others_keep_their_trace(
     def damaged(*_: Any) -> None:
         raise BundleError("manifest of 1.0.0: altered")
 
-    monkeypatch.setattr("scalecast_assets.reporting.roll_back", damaged)
+    monkeypatch.setattr("scalecast_assets.commands.reporting.roll_back", damaged)
     result = call("rollback", "1.0.0")
     assert result.exit_code == 1
     assert result.stderr == "scalecast: manifest of 1.0.0: altered\n"
@@ -134,7 +134,7 @@ def test_errors_of_ours_are_one_line_and_others_keep_their_trace(
     def buggy(*_: Any) -> None:
         raise KeyError("a bug")
 
-    monkeypatch.setattr("scalecast_assets.reporting.roll_back", buggy)
+    monkeypatch.setattr("scalecast_assets.commands.reporting.roll_back", buggy)
     assert isinstance(call("rollback", "1.0.0").exception, KeyError)
 
 

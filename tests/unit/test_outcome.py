@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 
 from scalecast_assets import keys
+from scalecast_assets.commands.outcome import NOT_LANDED, Outcome, in_words
+from scalecast_assets.commands.progress import Progress
+from scalecast_assets.commands.runner import RunResult
+from scalecast_assets.commands.uploads import upload
 from scalecast_assets.contract.store import DirectoryStore
 from scalecast_assets.ingest.intake import READABLE
-from scalecast_assets.outcome import NOT_LANDED, Outcome, in_words
-from scalecast_assets.progress import Progress
 from scalecast_assets.resources.model_records import Promotion
-from scalecast_assets.runner import RunResult
 from scalecast_assets.settings import SettingsError
-from scalecast_assets.uploads import upload
 
 METRICS = ("mae", "rmse", "mape", "r2", "wape", "rmsse", "bias", "one_step_mae", "fit_seconds")
 CHAMPION = {"name": keys.XGBOOST, "version": "1.2.0", "previous": "1.1.0"}

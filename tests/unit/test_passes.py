@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from scalecast_assets.commands.outcome import NOT_LANDED, files_of
+from scalecast_assets.commands.passes import MAX_PASSES, run_passes
+from scalecast_assets.commands.runner import RunResult
+from scalecast_assets.commands.uploads import Given
 from scalecast_assets.ingest.publish import publish
-from scalecast_assets.outcome import NOT_LANDED, files_of
-from scalecast_assets.passes import MAX_PASSES, run_passes
-from scalecast_assets.runner import RunResult
-from scalecast_assets.uploads import Given
 from tests.factories_files import Pipeline
 
 REFUSAL = {"raw_demand.price_is_positive": "Broken in raw/bad.csv"}

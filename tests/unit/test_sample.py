@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scalecast_assets import sample
+from scalecast_assets.commands import sample
 from scalecast_assets.contract.columns import RAW_COLUMNS
 from tests.factories_files import read_path
 

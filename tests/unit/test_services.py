@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from scalecast_assets.services import Service, Services, free_port
+from scalecast_assets.commands.services import Service, Services, free_port
 from scalecast_assets.settings import SettingsError
 
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
@@ -90,7 +90,7 @@ def test_children_of_a_service_end_with_it(services: Services) -> None:
 def test_a_service_that_will_not_end_is_ended(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scalecast_assets.services.STOP_SECONDS", 0.5)
+    monkeypatch.setattr("scalecast_assets.commands.services.STOP_SECONDS", 0.5)
     services.start(python("stubborn", STUBBORN), {})
     time.sleep(0.3)
     started = children()

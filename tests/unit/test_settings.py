@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 import pytest
 
 from scalecast_assets import keys, runtime, settings
+from scalecast_assets.commands.reporting import settings_table
 from scalecast_assets.forecasting.budget import DEFAULT_BUDGETS, Budget
 from scalecast_assets.forecasting.candidates import candidate
-from scalecast_assets.reporting import settings_table
 from scalecast_assets.settings import Settings, SettingsError
 from serving import settings as serving_settings
 from tests.unit.test_candidates_fit import make_rows

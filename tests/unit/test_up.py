@@ -9,13 +9,13 @@ from typing import Any
 import psycopg
 import pytest
 
-from scalecast_assets import up
+from scalecast_assets.commands import up
+from scalecast_assets.commands.sample import FILE_NAME
+from scalecast_assets.commands.services import Service
 from scalecast_assets.contract.store import DirectoryStore
 from scalecast_assets.promotion.publishing import publish_bundle
 from scalecast_assets.promotion.switching import promote
 from scalecast_assets.runtime import Runtime, running
-from scalecast_assets.sample import FILE_NAME
-from scalecast_assets.services import Service
 from scalecast_assets.settings import Settings
 
 Files = Mapping[str, bytes]

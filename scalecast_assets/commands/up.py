@@ -12,15 +12,15 @@ from typing import Any, Final
 
 import psycopg
 
-from scalecast_assets import services
 from scalecast_assets.assets.dbt_manifest import DBT_PROJECT, ensure_manifest
+from scalecast_assets.commands import services
+from scalecast_assets.commands.outcome import in_words, run_everything
+from scalecast_assets.commands.sample import write_sample
+from scalecast_assets.commands.services import Services
 from scalecast_assets.contract.pointers import read_serving
 from scalecast_assets.ingest.ledger import raw_objects
-from scalecast_assets.outcome import in_words, run_everything
 from scalecast_assets.resources.configured import alert_channels, store_of
 from scalecast_assets.runtime import Runtime
-from scalecast_assets.sample import write_sample
-from scalecast_assets.services import Services
 from scalecast_assets.settings import Settings, SettingsError, variable
 
 Announce = Callable[[dict[str, Any], str], None]

@@ -15,17 +15,17 @@ from rich.markup import escape
 from rich.table import Table
 
 from scalecast_assets import keys
+from scalecast_assets.commands.passes import run_passes, undecided_files
+from scalecast_assets.commands.progress import Progress
+from scalecast_assets.commands.runner import RunResult, execute
+from scalecast_assets.commands.uploads import Given, upload
 from scalecast_assets.contract.bundle import read_manifest
 from scalecast_assets.contract.pointers import read_serving
 from scalecast_assets.contract.store import ObjectStore
 from scalecast_assets.ingest.intake import READABLE
-from scalecast_assets.passes import run_passes, undecided_files
-from scalecast_assets.progress import Progress
 from scalecast_assets.resources.configured import store_of
 from scalecast_assets.resources.model_records import Promotion, promotion_of_run
-from scalecast_assets.runner import RunResult, execute
 from scalecast_assets.runtime import Runtime
-from scalecast_assets.uploads import Given, upload
 
 COLUMNS: Final = {
     "mae": "MAE",

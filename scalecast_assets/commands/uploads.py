@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from scalecast_assets.commands.progress import Progress
 from scalecast_assets.contract.layout import RAW_PREFIX, shortened
 from scalecast_assets.contract.store import ObjectNotFound, ObjectStore
 from scalecast_assets.ingest.landing import describe
-from scalecast_assets.progress import Progress
 from scalecast_assets.settings import SettingsError
 
 

@@ -1,9 +1,9 @@
 """One run of a job in a process of its own, and its progress on this one's terminal.
 
-The child (``python -m scalecast_assets.runner``) executes the job against the Dagster instance, so
-its run shows in the UI like any other; what it and its libraries print goes to a log file. The
-parent follows the run's events in the instance. What a run did to files and models is collected in
-``outcome.py``.
+The child (``python -m scalecast_assets.commands.runner``) executes the job against the Dagster
+instance, so its run shows in the UI like any other; what it and its libraries print goes to a log
+file. The parent follows the run's events in the instance. What a run did to files and models is
+collected in ``outcome.py``.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from typing import Any, Final
 import dagster as dg
 from dagster import DagsterEventType, EventLogEntry
 
-from scalecast_assets.progress import Progress
+from scalecast_assets.commands.progress import Progress
 
 POLL_SECONDS: Final = 0.25
 QUIET: Final = {"loggers": {"console": {"config": {"log_level": "WARNING"}}}}
@@ -97,7 +97,7 @@ def _reported_if_broken_off(instance: dg.DagsterInstance, run_id: str) -> Iterat
 def _child(arguments: Sequence[str], log_file: Path) -> Iterator[subprocess.Popen[bytes]]:
     with log_file.open("wb") as log:
         child = subprocess.Popen(
-            [sys.executable, "-m", "scalecast_assets.runner", *arguments],
+            [sys.executable, "-m", "scalecast_assets.commands.runner", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -182,7 +182,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from scalecast_assets.definitions import build_definitions
     from scalecast_assets.settings import Settings
 
-    parser = argparse.ArgumentParser(prog="python -m scalecast_assets.runner")
+    parser = argparse.ArgumentParser(prog="python -m scalecast_assets.commands.runner")
     parser.add_argument("--job", required=True)
     parser.add_argument("--run-id", required=True)
     parser.add_argument("--ops", type=json.loads, default={})

@@ -10,9 +10,9 @@ from typing import Any, Final
 import psycopg
 
 from scalecast_assets import keys
+from scalecast_assets.commands.runner import RunResult
+from scalecast_assets.commands.uploads import Given
 from scalecast_assets.ingest.ledger import LedgerFile, files_in_state
-from scalecast_assets.runner import RunResult
-from scalecast_assets.uploads import Given
 
 MAX_PASSES: Final = 3
 """The second is for the good files; a third for those that a bad one of somebody else held up."""
