@@ -21,8 +21,8 @@ def build_jobs() -> list[Any]:
 
     Dagster does not export the type of a job that is not resolved yet.
     """
-    serving_state = dg.AssetSelection.assets(keys.SERVING_STATE)
-    data = serving_state.upstream().materializable()
+    forecasts = dg.AssetSelection.assets(keys.FORECASTS)
+    data = dg.AssetSelection.assets(keys.SERVING_STATE).upstream().materializable()
     models = dg.AssetSelection.assets(keys.PROMOTED_MODEL).upstream().materializable()
     return [
         dg.define_asset_job(
@@ -32,13 +32,13 @@ def build_jobs() -> list[Any]:
         ),
         dg.define_asset_job(
             "refresh_data",
-            data,
-            description="New files into warehouse, features and serving state; no training.",
+            data | forecasts | dg.AssetSelection.assets(keys.LIVE_ACCURACY),
+            description="New files into warehouse, features, state and forecasts; no training.",
         ),
         dg.define_asset_job(
             "retrain",
-            models - data,
-            description="Snapshot, candidates, comparison, promotion; on the features as they are.",
+            (models - data) | forecasts,
+            description="Snapshot, candidates, promotion, forecasts; on the features as they are.",
         ),
     ]
 

@@ -15,11 +15,13 @@ from scalecast_assets.assets.comparison import build_comparison_asset
 from scalecast_assets.assets.dbt import build_dbt_assets, dbt_resource
 from scalecast_assets.assets.dbt_manifest import DBT_PROJECT
 from scalecast_assets.assets.ingestion import RawFormat, demand_data, raw_demand, raw_files
+from scalecast_assets.assets.monitoring import build_monitoring_assets
 from scalecast_assets.assets.promotion import build_promotion_assets
 from scalecast_assets.assets.training import build_training_assets
 from scalecast_assets.automation import build_jobs, killed_runs
 from scalecast_assets.checks.expectations import raw_demand_suite
 from scalecast_assets.checks.gates import MODEL_GATES, build_model_gates
+from scalecast_assets.checks.world import build_world_checks
 from scalecast_assets.resources.configured import alert_channels, store_resource
 from scalecast_assets.resources.pipeline import PipelineResource
 from scalecast_assets.resources.warehouse import WarehouseResource
@@ -43,8 +45,16 @@ def build_definitions(settings: Settings, **overrides: Any) -> dg.Definitions:
             *build_training_assets(feature_gates),
             build_comparison_asset(),
             *build_promotion_assets(feature_gates),
+            *build_monitoring_assets(feature_gates),
         ],
-        asset_checks=[raw_demand_suite, build_model_gates()],
+        asset_checks=[
+            raw_demand_suite,
+            build_model_gates(),
+            *build_world_checks(
+                drift_threshold=settings.drift_threshold,
+                live_error_ratio=settings.live_error_ratio,
+            ),
+        ],
         jobs=build_jobs(),
         sensors=[
             killed_runs,

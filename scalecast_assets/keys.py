@@ -18,6 +18,8 @@ PYTORCH_NN: Final = "pytorch_nn"
 MODEL_COMPARISON: Final = "model_comparison"
 PROMOTED_MODEL: Final = "promoted_model"
 SERVING_STATE: Final = "serving_state"
+FORECASTS: Final = "forecasts"
+LIVE_ACCURACY: Final = "live_accuracy"
 
 BASELINES: Final = (NAIVE_BASELINE, MEAN_BASELINE)
 CANDIDATES: Final = (
@@ -38,3 +40,4 @@ GROUP_INGESTION: Final = "ingestion"
 GROUP_FEATURES: Final = "features"
 GROUP_TRAINING: Final = "training"
 GROUP_SERVING: Final = "serving"
+GROUP_MONITORING: Final = "monitoring"

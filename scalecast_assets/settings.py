@@ -99,6 +99,16 @@ class Settings(BaseSettings):
         le=47,
         description="Hours (UTC) after its end from which a store's latest day counts as complete.",
     )
+    drift_threshold: float = Field(
+        default=0.2,
+        gt=0,
+        description="Population stability index of a feature above which retraining is requested.",
+    )
+    live_error_ratio: float = Field(
+        default=1.3,
+        ge=1,
+        description="Live WAPE over the holdout's above which retraining is requested.",
+    )
     seed: int = Field(default=42, ge=0, le=2**32 - 1, description="Seed of every sampling and fit.")
     fit_rows: Annotated[dict[str, int], NoDecode] = Field(
         default_factory=dict,

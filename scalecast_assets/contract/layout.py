@@ -19,6 +19,8 @@ ENCODERS: Final = "encoders.json"
 REPORT: Final = "report.html"
 NATIVE_MODEL: Final = "demand_model.pkl"
 NATIVE_ENCODERS: Final = "encoders.pkl"
+FORECASTS_PARQUET: Final = "forecasts.parquet"
+FORECASTS_CSV: Final = "forecasts.csv.gz"
 
 FIRST_VERSION: Final = "1.0.0"
 
@@ -76,6 +78,11 @@ def candidate_key(training_set: str, candidate: str, name: str) -> str:
 def archive_key(sha256: str) -> str:
     """``archive/sha256/<aa>/<sha256>``: the bytes of an accepted raw file."""
     return f"archive/sha256/{check_sha256(sha256)[:2]}/{sha256}"
+
+
+def forecast_key(origin: str, name: str) -> str:
+    """``forecasts/<origin>/<name>``: the coming days' forecasts; ``origin`` is an ISO day."""
+    return f"forecasts/{origin}/{name}"
 
 
 def quarantine_key(file: str, name: str) -> str:

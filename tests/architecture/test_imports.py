@@ -15,16 +15,18 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("scalecast_assets", "serving")
 
 ANY = frozenset({"keys"})
+BELOW_ASSETS = ANY | {
+    "settings", "resources", "ingest", "forecasting", "promotion", "monitoring", "contract",
+}  # fmt: skip
 ALLOWED: dict[str, frozenset[str]] = {
     "contract": ANY,
     "forecasting": ANY | {"contract"},
     "ingest": ANY | {"contract"},
     "promotion": ANY | {"contract"},
+    "monitoring": ANY | {"ingest", "forecasting", "contract"},
     "resources": ANY | {"settings", "ingest", "forecasting", "promotion", "contract"},
-    "checks": ANY
-    | {"settings", "assets", "resources", "ingest", "forecasting", "promotion", "contract"},
-    "assets": ANY
-    | {"settings", "checks", "resources", "ingest", "forecasting", "promotion", "contract"},
+    "checks": BELOW_ASSETS | {"assets"},
+    "assets": BELOW_ASSETS | {"checks"},
     "alerting": ANY | {"resources", "ingest", "contract"},
     "keys": frozenset(),
     "settings": ANY | {"contract"},
@@ -39,6 +41,7 @@ FORBIDDEN_LIBRARIES: dict[str, set[str]] = {
     "forecasting": ORCHESTRATION | WEB | {"boto3"},
     "ingest": ORCHESTRATION | WEB,
     "promotion": ORCHESTRATION | WEB,
+    "monitoring": ORCHESTRATION | WEB,
     "serving": ORCHESTRATION
     | {"great_expectations", "pandas", "pickle", "sklearn", "torch", "xgboost"},
 }
@@ -160,7 +163,7 @@ def test_nobody_imports_the_tests() -> None:
     assert [relative(path) for path in source_files() if "tests" in libraries(path)] == []
 
 
-@pytest.mark.parametrize("room", ["contract", "forecasting", "ingest", "promotion"])
+@pytest.mark.parametrize("room", ["contract", "forecasting", "ingest", "promotion", "monitoring"])
 def test_a_pure_room_does_not_read_the_environment(room: str) -> None:
     readers = {"environ", "environb", "getenv"}
     wrong = [

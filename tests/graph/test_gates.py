@@ -96,7 +96,7 @@ def test_materialize_all_promotes_with_the_figures_of_an_independent_script(
     assert set(made) == {
         keys.RAW_DEMAND, keys.DEMAND_DATA, keys.STG_DEMAND, keys.DEMAND_CALENDAR,
         keys.DEMAND_FEATURES, keys.TRAINING_SET, *keys.CANDIDATES, keys.MODEL_COMPARISON,
-        keys.PROMOTED_MODEL, keys.SERVING_STATE,
+        keys.PROMOTED_MODEL, keys.SERVING_STATE, keys.FORECASTS, keys.LIVE_ACCURACY,
     }  # fmt: skip
     assert made[keys.PROMOTED_MODEL]["outcome"] == "promoted"
     board = [record.data for record in made[keys.MODEL_COMPARISON]["leaderboard"]]

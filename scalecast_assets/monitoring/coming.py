@@ -1,0 +1,143 @@
+"""The forecasts of the coming days, of every active series, with what is served.
+
+They are what the sidecar would answer if it were asked for each day with the last price and no
+promotion. Beside each stands the seasonal naive, rolled in the same way from the same history.
+Where the rows go is in ``handover.py``.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Self
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from scalecast_assets.contract.cold_start import SOURCES, ColdStart
+from scalecast_assets.contract.columns import ACTIVE_DAYS, FEATURES, MAX_HORIZON_DAYS
+from scalecast_assets.contract.panel import Bools, Float64s, Ints, ObservedPanel, Panel
+from scalecast_assets.contract.rolling import Forecast, Predict, roll_forward
+from scalecast_assets.monitoring.served import Served
+
+COLUMNS: Final = pa.schema(
+    [
+        pa.field("origin", pa.date32(), nullable=False),
+        pa.field("model_version", pa.string(), nullable=False),
+        pa.field("store_id", pa.string(), nullable=False),
+        pa.field("product_id", pa.string(), nullable=False),
+        pa.field("date", pa.date32(), nullable=False),
+        pa.field("horizon", pa.int16(), nullable=False),
+        pa.field("forecast", pa.float64(), nullable=False),
+        pa.field("seasonal_naive", pa.float64(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("store_open", pa.bool_(), nullable=False),
+        pa.field("price", pa.float64(), nullable=False),
+        pa.field("promotion", pa.bool_(), nullable=False),
+        pa.field("data_until", pa.date32(), nullable=False),
+    ]
+)
+"""Of ``ml.forecasts``, the Parquet file and the CSV alike; explained in ``monitoring.sql``."""
+
+BATCH_ROWS: Final = 65_536
+
+_LAG_7: Final = FEATURES.index("lag_7")
+
+
+@dataclass(frozen=True, eq=False)
+class ComingForecasts:
+    """``n`` series on ``H`` days after the origin, from one model and one state.
+
+    ``series`` ``(n,)`` index the panel's. ``forecast`` and ``seasonal_naive`` are ``(n, H)``;
+    ``reached`` ``(n, H)`` is where the sidecar would answer: not further than 56 days after the
+    last day of the series' store.
+    """
+
+    panel: Panel
+    model_version: str
+    origin_day: int
+    series: NDArray[np.int64]
+    forecast: Forecast
+    seasonal_naive: Float64s
+    reached: Bools
+
+    @classmethod
+    def of(cls, served: Served, horizon_days: int) -> Self:
+        """Forecast the ``horizon_days`` days after the last day that any store knows."""
+        panel, origin = served.panel, served.panel.end_day
+        series = np.flatnonzero(active_series(panel))
+        cold_start = ColdStart.of(panel)
+        codes = served.encoders.codes(panel)
+
+        def rolled(predict: Predict) -> Forecast:
+            return roll_forward(
+                panel, origin, horizon_days, predict, codes, series=series, cold_start=cold_start
+            )
+
+        ahead = origin - panel.until[panel.series_store[series]].astype(np.int64)
+        steps = ahead[:, None] + np.arange(1, horizon_days + 1)
+        return cls(
+            panel=panel,
+            model_version=served.manifest.version,
+            origin_day=origin,
+            series=series,
+            forecast=rolled(served.predict),
+            seasonal_naive=rolled(lambda matrix: matrix[:, _LAG_7]).predictions,
+            reached=steps <= MAX_HORIZON_DAYS,
+        )
+
+    def __len__(self) -> int:
+        return int(np.count_nonzero(self.reached))
+
+    @property
+    def by_source(self) -> dict[str, int]:
+        """How many rows come from the model, and from which mean."""
+        found = np.bincount(self.forecast.source[self.reached], minlength=len(SOURCES))
+        return {source: int(n) for source, n in zip(SOURCES, found, strict=True) if n}
+
+    def batches(self, batch_rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
+        """Yield the rows by (store_id, product_id, date), a bounded number at a time."""
+        step = max(1, batch_rows // self.reached.shape[1])
+        for begin in range(0, len(self.series), step):
+            yield self._batch(slice(begin, begin + step))
+
+    def _batch(self, part: slice) -> pa.RecordBatch:
+        row, column = np.nonzero(self.reached[part])
+        series = self.series[part][row]
+        store = self.panel.series_store[series]
+        cells = (row + part.start, column)
+        n = len(row)
+        columns = {
+            "origin": _dates(np.full(n, self.origin_day)),
+            "model_version": pa.repeat(self.model_version, n),
+            "store_id": _texts(self.panel.stores, store),
+            "product_id": _texts(self.panel.products, self.panel.series_product[series]),
+            "date": _dates(self.origin_day + 1 + column),
+            "horizon": pa.array((column + 1).astype(np.int16)),
+            "forecast": pa.array(self.forecast.predictions[cells]),
+            "seasonal_naive": pa.array(self.seasonal_naive[cells]),
+            "source": _texts(SOURCES, self.forecast.source[cells]),
+            "store_open": pa.array(self.forecast.is_open[cells]),
+            "price": pa.array(self.panel.last_price[series]),
+            "promotion": pa.repeat(False, n),
+            "data_until": _dates(self.panel.until[store]),
+        }
+        return pa.RecordBatch.from_arrays(list(columns.values()), schema=COLUMNS)
+
+
+def active_series(panel: Panel) -> Bools:
+    """Tell, ``(S,)``, which series had a row within 56 days up to the last day of their store.
+
+    The others are no longer sold: nothing will be compared with a forecast of them.
+    """
+    if isinstance(panel, ObservedPanel):
+        until = panel.until[panel.series_store].astype(np.int64)
+        return np.asarray(panel.row_day[:, -1] >= until - ACTIVE_DAYS)
+    return ~np.isnan(panel.price[:, -1])  # while it is active, each open day has a row
+
+
+def _dates(days: Ints) -> pa.Array:
+    return pa.array(days.astype(np.int32)).cast(pa.date32())
+
+
+def _texts(ids: Sequence[str], index: Ints) -> pa.Array:
+    return pa.array(ids, pa.string()).take(pa.array(index))

@@ -1,0 +1,104 @@
+"""Handing the coming forecasts over: to ``ml.forecasts``, and to the bucket as Parquet and CSV.
+
+Each batch is written once as CSV, and the same text goes to Postgres and to the file. The rows of
+one origin and model replace those that were there, in one transaction. What the rows hold is made
+in ``coming.py``.
+"""
+
+import gzip
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+from psycopg import sql
+
+from scalecast_assets.contract.layout import FORECASTS_CSV, FORECASTS_PARQUET, forecast_key
+from scalecast_assets.contract.store import ObjectStore
+from scalecast_assets.ingest.schema import Connection
+from scalecast_assets.monitoring.coming import COLUMNS, ComingForecasts
+
+_PLAIN: Final = pyarrow.csv.WriteOptions(include_header=False)
+_COPY: Final = sql.SQL("copy ml.forecasts ({}) from stdin (format csv)").format(
+    sql.SQL(", ").join(map(sql.Identifier, COLUMNS.names))
+)
+_DAYS: Final = """
+insert into ml.forecast_days (
+    origin, model_version, store_id, date, horizon, store_open, forecast_rows, forecast_units
+)
+select origin, model_version, store_id, date, horizon, store_open, count(*), sum(forecast)
+from ml.forecasts
+where origin = %s and model_version = %s
+group by origin, model_version, store_id, date, horizon, store_open
+"""
+
+
+@dataclass(frozen=True)
+class HandedOver:
+    """Where the rows are in the bucket."""
+
+    rows: int
+    parquet_key: str
+    csv_key: str
+
+
+def hand_over(
+    forecasts: ComingForecasts, connection: Connection, store: ObjectStore, folder: Path
+) -> HandedOver:
+    """Write the rows to the database, then to the bucket; ``folder`` is scratch space for both.
+
+    The same forecasts again leave the same rows and the same bytes. Scores of this origin and
+    model are forgotten with the forecasts they were of.
+    """
+    origin = str(np.datetime64(forecasts.origin_day, "D"))
+    batch_of = (origin, forecasts.model_version)
+    parquet, table = folder / FORECASTS_PARQUET, folder / FORECASTS_CSV
+    with connection.transaction(), connection.cursor() as cursor:
+        for name in ("forecasts", "forecast_days"):
+            cursor.execute(
+                sql.SQL("delete from {} where origin = %s and model_version = %s").format(
+                    sql.Identifier("ml", name)
+                ),
+                batch_of,
+            )
+        with (
+            cursor.copy(_COPY) as copy,
+            pq.ParquetWriter(parquet, COLUMNS, compression="zstd") as rows,
+            _csv_writer(table) as lines,
+        ):
+            for batch in forecasts.batches():
+                text = _csv(batch)
+                copy.write(text)
+                lines.write(text)
+                rows.write_batch(batch)
+        cursor.execute(_DAYS, batch_of)
+    connection.execute("analyze ml.forecasts, ml.forecast_days")
+    handed = HandedOver(
+        rows=len(forecasts),
+        parquet_key=forecast_key(origin, FORECASTS_PARQUET),
+        csv_key=forecast_key(origin, FORECASTS_CSV),
+    )
+    for file, key in ((parquet, handed.parquet_key), (table, handed.csv_key)):
+        store.upload(file, key)
+        file.unlink()
+    return handed
+
+
+@contextmanager
+def _csv_writer(path: Path) -> Iterator[gzip.GzipFile]:
+    """A compressed file that begins with the header, and whose bytes depend on the rows alone."""
+    with path.open("wb") as file, gzip.GzipFile("", "wb", 6, file, mtime=0) as lines:
+        lines.write(",".join(COLUMNS.names).encode() + b"\n")
+        yield lines
+
+
+def _csv(batch: pa.RecordBatch) -> bytes:
+    text = BytesIO()
+    pyarrow.csv.write_csv(batch, text, _PLAIN)
+    return text.getvalue()

@@ -1,0 +1,102 @@
+"""Where promises go: the same rows in the database, as Parquet and as CSV, once."""
+
+import gzip
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+
+from scalecast_assets.contract.store import DirectoryStore
+from scalecast_assets.ingest.schema import Connection
+from scalecast_assets.monitoring.coming import BATCH_ROWS, COLUMNS, ComingForecasts
+from scalecast_assets.monitoring.handover import hand_over
+from scalecast_assets.monitoring.served import Served
+from tests.monitoring.promises import (
+    HORIZON,
+    Promised,
+    hand_over_forecasts,
+    late_world,
+    promised,
+    serve,
+)
+from tests.serving.makers import (
+    LAST_DAY,
+    make_world,
+    renamed,
+)
+
+
+def test_database_parquet_and_csv_hold_the_same_rows(
+    connection: Connection, home: DirectoryStore, folder: Path
+) -> None:
+    coming = ComingForecasts.of(serve(home, late_world(2)), HORIZON)
+    handed = hand_over(coming, connection, home, folder)
+    assert handed.parquet_key == f"forecasts/{LAST_DAY}/forecasts.parquet"
+    assert handed.csv_key == f"forecasts/{LAST_DAY}/forecasts.csv.gz"
+    rows = promised(connection)
+    assert handed.rows == len(coming) == len(rows)
+    table = pq.read_table(io.BytesIO(home.get(handed.parquet_key).body))
+    assert table.schema.names == list(Promised._fields)
+    assert [Promised(**row) for row in table.to_pylist()] == rows
+    text = gzip.decompress(home.get(handed.csv_key).body)
+    typed = pyarrow.csv.ConvertOptions(column_types=COLUMNS)
+    lines = pyarrow.csv.read_csv(io.BytesIO(text), convert_options=typed)
+    assert lines.to_pylist() == table.to_pylist()
+
+
+def test_the_same_again_leaves_the_same_rows_and_the_same_bytes(
+    connection: Connection, home: DirectoryStore, folder: Path
+) -> None:
+    coming = ComingForecasts.of(serve(home, make_world()), HORIZON)
+    handed = hand_over(coming, connection, home, folder)
+    keys = (handed.parquet_key, handed.csv_key)
+    before, files = promised(connection), [home.get(key).body for key in keys]
+    assert hand_over(coming, connection, home, folder) == handed
+    assert promised(connection) == before
+    assert [home.get(key).body for key in keys] == files
+    assert files[1][4:8] == bytes(4)  # a time of day in the CSV's gzip header would change it
+    assert list(folder.iterdir()) == []
+
+
+def test_another_state_of_the_same_origin_replaces_and_another_model_stands_beside(
+    connection: Connection, home: DirectoryStore, folder: Path
+) -> None:
+    served = serve(home, late_world(5))
+    hand_over(ComingForecasts.of(served, HORIZON), connection, home, folder)
+    late = promised(connection)
+    hand_over_forecasts(make_world(), connection, home, folder)
+    on_time = promised(connection)
+    assert len(on_time) == len(late)
+    assert {row.data_until for row in on_time} == {LAST_DAY}
+    served = Served(
+        renamed(served.manifest, version="1.1.0"), served.encoders, served.predict, served.panel
+    )
+    hand_over(ComingForecasts.of(served, HORIZON), connection, home, folder)
+    rows = promised(connection)
+    assert rows[: len(late)] == on_time
+    assert {row.model_version for row in rows[len(late) :]} == {"1.1.0"}
+
+
+class BreaksOff(ComingForecasts):
+    """Forecasts whose second batch never comes."""
+
+    def batches(self, batch_rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
+        yield next(super().batches(HORIZON))
+        raise RuntimeError("the process was killed")
+
+
+def test_a_hand_over_that_breaks_off_leaves_what_was_there(
+    connection: Connection, home: DirectoryStore, folder: Path
+) -> None:
+    handed = hand_over_forecasts(late_world(5), connection, home, folder)
+    rows, parquet = promised(connection), home.get(handed.parquet_key)
+    with pytest.raises(RuntimeError, match="killed"):
+        hand_over(BreaksOff.of(serve(home, make_world()), HORIZON), connection, home, folder)
+    assert promised(connection) == rows
+    assert home.get(handed.parquet_key) == parquet
+    hand_over_forecasts(make_world(), connection, home, folder)
+    assert {row.data_until for row in promised(connection)} == {LAST_DAY}

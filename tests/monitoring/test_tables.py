@@ -1,0 +1,79 @@
+"""The tables of monitoring: explained, left alone once made, and asked for a new model once."""
+
+from typing import Any
+
+import numpy as np
+import psycopg
+import pytest
+
+from scalecast_assets.ingest.schema import Connection
+from scalecast_assets.monitoring.retraining import (
+    request_retraining,
+    take_request,
+    waiting_requests,
+)
+from scalecast_assets.monitoring.schema import ensure_monitoring
+
+TABLES = ("forecasts", "forecast_days", "drift", "retrain_requests")
+
+
+def test_a_cause_asks_once_about_one_model_until_somebody_takes_it(connection: Connection) -> None:
+    def ask(cause: Any, version: str) -> bool:
+        return request_retraining(
+            connection, cause, version, reason="prices", evidence={"price": 0.7}, run_id="run"
+        )
+
+    assert ask("drift", "1.0.0")
+    assert not ask("drift", "1.0.0")
+    assert ask("live_error", "1.0.0")
+    assert ask("drift", "1.1.0")
+    waiting = waiting_requests(connection)
+    assert [(one.cause, one.model_version) for one in waiting] == [
+        ("drift", "1.0.0"), ("live_error", "1.0.0"), ("drift", "1.1.0"),
+    ]  # fmt: skip
+    assert waiting[0].evidence == {"price": 0.7}
+    assert take_request(connection, waiting[0].request_id, "a run")
+    assert not take_request(connection, waiting[0].request_id, "another run")
+    assert waiting_requests(connection) == waiting[1:]
+    assert not ask("drift", "1.0.0")
+
+
+def test_every_table_and_column_is_explained(connection: Connection) -> None:
+    unexplained = connection.execute(
+        """
+        select c.relname, a.attname
+        from pg_class c
+        join pg_attribute a on a.attrelid = c.oid and a.attnum >= 0 and not a.attisdropped
+        where c.oid = any(%s::regclass[]) and col_description(c.oid, a.attnum) is null
+        union all
+        select c.relname, null from pg_class c
+        where c.oid = any(%s::regclass[]) and obj_description(c.oid, 'pg_class') is null
+        """,
+        ([f"ml.{name}" for name in (*TABLES, "live_accuracy")],) * 2,
+    ).fetchall()
+    assert unexplained == []
+
+
+def test_tables_that_are_there_are_not_touched_again(
+    connection: Connection, database_url: str
+) -> None:
+    with psycopg.connect(database_url) as dashboard:
+        dashboard.execute("select * from ml.live_accuracy")
+        connection.execute("set lock_timeout = '2s'")
+        ensure_monitoring(connection)
+        dashboard.rollback()
+    connection.execute("comment on constraint forecasts_pkey on ml.forecasts is 'an older file'")
+    ensure_monitoring(connection)
+    (digest,) = connection.execute(
+        "select obj_description(oid) from pg_constraint where conname = 'forecasts_pkey'"
+    ).fetchone() or ("",)
+    assert len(digest) == 64
+
+
+def test_numbers_are_told_apart_from_no_number_by_the_database(connection: Connection) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation):
+        connection.execute(
+            "insert into ml.forecasts select '2024-01-01', '1.0.0', 'S', 'P', '2024-01-02', 1,"
+            " %s, 0, 'model', true, 1, false, '2024-01-01'",
+            (float(np.inf),),
+        )
