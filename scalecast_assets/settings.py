@@ -35,6 +35,8 @@ FOREIGN: Final = frozenset(
         "SCALECAST_MAX_BODY_BYTES",
         "SCALECAST_LOG_LEVEL",
         "SCALECAST_BENCH_DATA",
+        "SCALECAST_CODE_HOST",
+        "SCALECAST_CODE_PORT",
         "SCALECAST_PG_HOST",
         "SCALECAST_PG_PORT",
         "SCALECAST_PG_USER",
@@ -47,7 +49,7 @@ FOREIGN: Final = frozenset(
         "SCALECAST_PG_CONNECT_TIMEOUT",
     }
 )
-"""Names that belong to the sidecar, to dbt's profile or to the benchmarks."""
+"""Names that belong to the sidecar, to workspace.yaml, to dbt's profile or to the benchmarks."""
 
 FITTED: Final = (keys.LINEAR_REGRESSION, keys.RANDOM_FOREST, keys.XGBOOST, keys.PYTORCH_NN)
 TUNED: Final = (keys.RANDOM_FOREST, keys.XGBOOST)
