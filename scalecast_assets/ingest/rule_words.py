@@ -24,7 +24,7 @@ WORDS: Final[dict[str, Words]] = {
         "The first line does not name the columns",
         "The first line has to name each of the six columns once, spelled as in the list below."
         " If your till or office program uses other names, whoever runs ScaleCast can have them"
-        " translated (the setting SCALECAST_COLUMNS).",
+        " translated (the setting SCALECAST_COLUMNS) and load the file with --again.",
     ),
     lines.LINES_ARE_WELL_FORMED: Words(
         "Lines that cannot be taken apart into columns",
