@@ -113,53 +113,72 @@ def write_report(conn: Connection, report: IO[bytes]) -> None:
 
 def read_refusal(conn: Connection, file: LedgerFile, served: StillServed | None) -> Refusal:
     """Gather what the page tells from ``refused_lines``."""
-    told = {"unlisted": UNLISTED, "most": LOOKED_AT, "seq": file.file_seq}
-    told["columns"] = list(RAW_COLUMNS)
-    counts = conn.execute(
-        "select rule, count(distinct line_no), min(line_no), max(line_no) from refused_lines"
-        " where reason !~ %(unlisted)s group by rule",
+    counts = _counts(conn)
+    faults = [row for count in counts for row in _first_faults(conn, count.rule)]
+    told = {
+        "unlisted": UNLISTED,
+        "seq": file.file_seq,
+        "columns": list(RAW_COLUMNS),
+        "lines": sorted({row[0] for row in faults}),
+    }
+    listed_faults = _number(
+        conn,
+        "select count(*) from landing.rejected_lines where file_seq = %(seq)s"
+        " and reason not like %(unlisted)s",
+        told,
+    )
+    bad = _number(
+        conn,
+        "select count(*) from (select distinct line_no from refused_lines"
+        " where reason not like %(unlisted)s) once",
+        told,
+    )
+    landed = conn.execute(
+        "select line_no, date::text, store_id, product_id, quantity_sold, price, promotion"
+        " from landing.demand_rows"
+        " where file_seq = %(seq)s and line_no = any(%(lines)s::bigint[])",
         told,
     ).fetchall()
-    order = [rule.name for rule in RULES]
-    faults = conn.execute(
-        "select line_no, column_name, value, rule, reason from (select *, row_number() over"
-        " (partition by rule order by line_no, column_name) as nth from refused_lines"
-        " where reason !~ %(unlisted)s) numbered"
-        " where nth <= %(most)s order by rule, nth",
+    unreadable = conn.execute(
+        "select line_no, column_name, value from refused_lines"
+        " where line_no = any(%(lines)s::bigint[]) and column_name = any(%(columns)s)",
         told,
-        prepare=False,
     ).fetchall()
-    told["lines"] = sorted({row[0] for row in faults})
     return Refusal(
         file=file,
         at=datetime.now(UTC),
-        bad_lines=_number(
-            conn,
-            "select count(distinct line_no) from refused_lines where reason !~ %(unlisted)s",
-            told,
-        ),
-        unlisted=file.rejected
-        - _number(
-            conn,
-            "select count(*) from landing.rejected_lines where file_seq = %(seq)s"
-            " and reason !~ %(unlisted)s",
-            told,
-        ),
-        counts=sorted((RuleCount(*row) for row in counts), key=lambda c: order.index(c.rule)),
+        bad_lines=bad,
+        unlisted=file.rejected - listed_faults,
+        counts=counts,
         faults=faults,
-        landed=conn.execute(
-            "select line_no, date::text, store_id, product_id, quantity_sold, price, promotion"
-            " from landing.demand_rows where file_seq = %(seq)s and line_no = any(%(lines)s)",
-            told,
-        ).fetchall(),
-        unreadable=conn.execute(
-            "select line_no, column_name, value from refused_lines"
-            " where line_no = any(%(lines)s) and column_name = any(%(columns)s)",
-            told,
-        ).fetchall(),
+        landed=landed,
+        unreadable=unreadable,
         varied=_varied(conn, file),
         served=served,
     )
+
+
+def _counts(conn: Connection) -> list[RuleCount]:
+    """Of each broken rule, in the order of the rules.
+
+    Only the header's line may have several faults of one rule, and then that rule no other line.
+    """
+    rows = conn.execute(
+        "select rule, case when min(line_no) = max(line_no) then 1 else count(*) end,"
+        " min(line_no), max(line_no) from refused_lines where reason not like %s group by rule",
+        (UNLISTED,),
+    ).fetchall()
+    order = [rule.name for rule in RULES]
+    return sorted((RuleCount(*row) for row in rows), key=lambda count: order.index(count.rule))
+
+
+def _first_faults(conn: Connection, rule: str) -> list[Row]:
+    """The first faults of one rule: 13 such queries are a tenth of one sort of six million."""
+    return conn.execute(
+        "select line_no, column_name, value, rule, reason from refused_lines"
+        " where rule = %s and reason not like %s order by line_no, column_name limit %s",
+        (rule, UNLISTED, LOOKED_AT),
+    ).fetchall()
 
 
 def _number(conn: Connection, query: LiteralString, told: dict[str, Any]) -> int:

@@ -209,7 +209,7 @@ HOSTILE = st.one_of(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(store=HOSTILE, sold=HOSTILE, other=HOSTILE)
 def test_no_cell_can_add_to_the_page_or_hide_in_it(
     database_url: str, tmp_path_factory: pytest.TempPathFactory, store: str, sold: str, other: str
