@@ -98,25 +98,37 @@ def run(
 
 @cli.command(
     epilog=_examples(
-        "scalecast validate sales.csv", "scalecast validate sales.csv --report bad_lines.csv"
+        "scalecast validate sales.csv",
+        "scalecast validate sales.csv --report bad_lines.csv",
+        "scalecast validate sales.csv --report page.html --data-docs docs",
     )
 )
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path))
 @click.option(
     "--report",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
-    metavar="CSV",
-    help="Also write every line that breaks a rule to this file.",
+    metavar="FILE",
+    help="Also write every line that breaks a rule to this CSV; named .html, a page on them.",
+)
+@click.option(
+    "--data-docs",
+    type=click.Path(file_okay=False, writable=True, path_type=Path),
+    metavar="FOLDER",
+    help="Also build Great Expectations' Data Docs of this validation in a new FOLDER.",
 )
 @_JSON
-def validate(file: Path, report: Path | None, as_json: bool) -> None:
+def validate(file: Path, report: Path | None, data_docs: Path | None, as_json: bool) -> None:
     """Ask whether FILE would be accepted; nothing is loaded. Exit code 3: it would be refused."""
     from scalecast_assets.commands.validation import print_validation
     from scalecast_assets.commands.validation import validate as judge
 
     _check_name(file, "FILE")
+    if data_docs and data_docs.exists() and any(data_docs.iterdir()):
+        raise click.BadParameter(
+            f"{data_docs} is not empty; name a new folder", param_hint="FOLDER"
+        )
     with _running() as runtime:
-        facts = judge(runtime, file, report)
+        facts = judge(runtime, file, report, data_docs)
     click.echo(json.dumps(facts, indent=2)) if as_json else print_validation(facts)
     sys.exit(DONE if facts["accepted"] else REFUSED)
 

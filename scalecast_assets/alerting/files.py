@@ -16,7 +16,7 @@ from scalecast_assets.contract.store import ObjectStore
 from scalecast_assets.ingest.ledger import LedgerFile
 from scalecast_assets.ingest.rules import RULES
 from scalecast_assets.ingest.schema import Connection
-from scalecast_assets.ingest.verdict import report_key
+from scalecast_assets.ingest.verdict import REPORT_NAME, page_key
 
 LOOK_UPS: Final = 50
 """Refused files that one look asks the bucket for; of more, the first by name."""
@@ -113,8 +113,9 @@ def _refusal(rows: Sequence[dict[str, Any]], store: ObjectStore) -> Cause:
         headline=f"File refused: {first.key}",
         what=f"{loaded} {reasons}",
         to_do=(
-            f"Correct the lines that {store.url_of(report_key(first))} names and drop the file "
-            "again under its name, or take it out of raw/. Other files are not held up."
+            f"Correct the lines that {store.url_of(page_key(first))} explains (all of them: "
+            f"{REPORT_NAME} beside it) and drop the file again under its name, or take it out of "
+            "raw/. Other files are not held up."
             if judged
             else "Do as the reason says, or take the file out of raw/. Others are not held up."
         ),
