@@ -97,3 +97,31 @@ def give_up(conn: Connection, replace_run: str, reason: str) -> None:
             " where file_seq = %s and state in ('landed', 'validated')",
             (reason, next_seq_at(conn, modified) if modified else file_seq, file_seq),
         )
+
+
+def give_up_unfinished(conn: Connection, run_id: str) -> None:
+    """A replacement of which a file was not landed, or taken away, must not be published in part.
+
+    A file is taken away by a run that loads it again on its own.
+    """
+    unfinished = conn.execute(
+        "select replace_run from warehouse.file_ledger"
+        " where state in ('landed', 'validated') and replace_run <> %s group by replace_run"
+        " having bool_or(replace_size is null) or max(replace_size) > count(*)",
+        (run_id,),
+    ).fetchall()
+    reason = "waits: the replacement of everything by run {} was not finished; run that again"
+    for (run,) in unfinished:
+        give_up(conn, run, reason.format(run))
+
+
+def seal(conn: Connection, run_id: str) -> None:
+    """Mark the replacement as whole: its files are now published together or not at all."""
+    with conn.transaction():
+        conn.execute(
+            "update warehouse.file_ledger f set replace_size = whole.size from"
+            " (select count(*) as size from warehouse.file_ledger"
+            " where replace_run = %(run)s and state in ('landed', 'validated')) whole"
+            " where f.replace_run = %(run)s and state in ('landed', 'validated')",
+            {"run": run_id},
+        )
