@@ -7,6 +7,7 @@ place in the order; where their rows are gone they are landed again from the arc
 import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 from scalecast_assets.contract.layout import archive_key
@@ -16,17 +17,26 @@ from scalecast_assets.ingest.ledger import LedgerFile, files_in_state
 from scalecast_assets.ingest.schema import Connection
 
 
-def forget_decided(conn: Connection) -> None:
+def forget_decided(conn: Connection, before: datetime | None = None) -> None:
     """Drop the landed rows of files that are decided: the archive has the bytes."""
-    partitions = conn.execute(
-        "select substring(c.relname from '^demand_rows_(-?[0-9]+)$')::bigint"
-        " from pg_class c join pg_namespace n on n.oid = c.relnamespace"
+    for file_seq in decided_partitions(conn, before):
+        drop_landed(conn, file_seq)
+
+
+def decided_partitions(conn: Connection, before: datetime | None = None) -> list[int]:
+    """The places of landed files that are decided (before then), or that the ledger has not."""
+    places = conn.execute(
+        "select place from pg_class c join pg_namespace n on n.oid = c.relnamespace"
+        " cross join lateral (select"
+        " substring(c.relname from '^demand_rows_(-?[0-9]+)$')::bigint as place) p"
+        " left join warehouse.file_ledger f on f.file_seq = p.place"
         " where n.nspname = 'landing' and c.relname ~ '^demand_rows_-?[0-9]+$' and c.relkind = 'r'"
+        " and (f.state is null or f.state not in ('landed', 'validated'))"
+        " and (%(before)s::timestamptz is null"
+        " or coalesce(f.withdrawn_at, f.published_at, f.decided_at) < %(before)s) order by place",
+        {"before": before},
     ).fetchall()
-    undecided = {file.file_seq for file in files_in_state(conn, "landed", "validated")}
-    for (file_seq,) in partitions:
-        if file_seq not in undecided:
-            drop_landed(conn, file_seq)
+    return [place for (place,) in places]
 
 
 def rows_at_hand(

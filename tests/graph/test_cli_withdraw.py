@@ -10,7 +10,12 @@ import pytest
 
 from scalecast_assets import keys
 from scalecast_assets.contract.pointers import read_state_pointer
+from scalecast_assets.ingest.intake import Intake, take_in
+from scalecast_assets.ingest.ledger import files_in_state
+from scalecast_assets.ingest.publish import publish
+from scalecast_assets.ingest.verdict import decide
 from scalecast_assets.ingest.withdrawal import withdraw
+from scalecast_assets.resources.changed_ranges import read_backlog
 from tests.graph.command import SCALECAST, Completed, Shell
 from tests.graph.small_retailer import LEARNABLE_DAYS, PRODUCTS, day_of, write_sales
 from tests.graph.world import World, failures
@@ -84,15 +89,17 @@ def test_one_that_was_ended_before_all_had_followed_is_finished_by_the_same_comm
     world: World, tmp_path: Path
 ) -> None:
     before = state_of(world)
-    drop(world, tmp_path)
+    more = write_sales(tmp_path / "more.csv", range(LEARNABLE_DAYS, LEARNABLE_DAYS + 2))
+    world.store.upload(more, "raw/more.csv")
     with psycopg.connect(world.database_url, autocommit=True) as connection:
-        row = connection.execute(
-            "select sha256 from warehouse.file_ledger where key = 'raw/more.csv'"
-        ).fetchone()
-        assert row
-        withdraw(connection, world.store, row[0])
-    answer = shell_of(world, tmp_path).scalecast("withdraw", row[0][:8], "--yes")
-    assert answer.code == 0, answer.err
+        (landed,) = take_in(connection, world.store, Intake("by hand"), print)
+        decide(connection, files_in_state(connection, "landed"), {})
+        publish(connection)
+        withdraw(connection, world.store, landed.sha256)
+        assert read_backlog(connection).range_ids
+        answer = shell_of(world, tmp_path).scalecast("withdraw", landed.sha256[:8], "--yes")
+        assert answer.code == 0, answer.err
+        assert not read_backlog(connection).range_ids
     assert "raw/more.csv: is withdrawn already (withdrawn by hand)" in answer.out
     assert "have followed" in answer.out
     assert state_of(world) == before
