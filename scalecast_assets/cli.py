@@ -234,6 +234,24 @@ def rollback(version: str, as_json: bool) -> None:
     click.echo(json.dumps(facts, indent=2) if as_json else facts["message"])
 
 
+@cli.command(
+    epilog=_examples("scalecast purge --dry-run", "SCALECAST_KEEP_MODELS=3 scalecast purge")
+)
+@click.option("--dry-run", is_flag=True, help="Only list what would go.")
+@_JSON
+def purge(dry_run: bool, as_json: bool) -> None:
+    """Remove what nothing needs and is older than the SCALECAST_KEEP_… settings keep.
+
+    `scalecast up` does so once a day. Raw files and the archive are never touched.
+    """
+    from scalecast_assets.commands.purging import in_words, purge_now
+
+    with _running() as runtime:
+        report = purge_now(runtime, dry_run=dry_run)
+    click.echo(json.dumps(report.to_json(), indent=2) if as_json else in_words(report))
+    sys.exit(FAILED if report.failed else DONE)
+
+
 @cli.command("sample-data", epilog=_examples("scalecast sample-data", "scalecast sample-data data"))
 @click.argument(
     "folder", default="sample", type=click.Path(file_okay=False, path_type=Path), metavar="[FOLDER]"

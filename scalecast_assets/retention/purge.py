@@ -93,18 +93,20 @@ def purge(
                 report.removed.append(removal)
                 say(f"{removal.area} {removal.name}: {removal.why}")
 
+    def from_store(removal: Removal) -> None:
+        store_purge.remove(store, removal)
+
     with training_held_off(conn) as held:
         if held:
+            go_through(store_purge.plan_versions(store, policy, now), from_store)
+            # Of what is left by now: one that came to be served meanwhile has stayed.
+            gone = {removal.name for removal in report.removed}
             current = database.current_training_set(conn)
-            planned = store_purge.plan_training_areas(store, policy, current, now)
-            go_through(planned, lambda removal: store_purge.remove(store, removal))
+            go_through(store_purge.plan_lineage(store, policy, current, gone, now), from_store)
         else:
             areas = ", ".join(store_purge.TRAINING_AREAS)
             report.notes.append(f"{areas}: left alone, a training is under way")
-    go_through(
-        store_purge.plan_other_areas(store, policy, now),
-        lambda removal: store_purge.remove(store, removal),
-    )
+    go_through(store_purge.plan_other_areas(store, policy, now), from_store)
     go_through(
         database.plan_forecast_rows(conn, policy.forecasts_days),
         lambda removal: database.remove_forecast_rows(conn, removal),

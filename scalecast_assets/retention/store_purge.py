@@ -5,7 +5,7 @@ other's. Here the thing is made unusable, and then the pointer is read again; wh
 pointer (``promotion/switching.py``) looks at the thing afterwards. One of both sees the other.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
 
 from scalecast_assets.contract.bundle import read_manifest
@@ -14,12 +14,12 @@ from scalecast_assets.contract.layout import (
     FORECASTS_PREFIX,
     MANIFEST,
     MODELS_PREFIX,
-    is_version,
     model_key,
     state_key,
 )
 from scalecast_assets.contract.pointers import read_serving, read_state_pointer
 from scalecast_assets.contract.store import ObjectNotFound, ObjectStore
+from scalecast_assets.promotion.publishing import list_versions
 from scalecast_assets.retention.plan import (
     Removal,
     folders,
@@ -37,20 +37,27 @@ class StillNeeded(Exception):
     """The pointer came to name it since it was planned away; it is as it was."""
 
 
-def plan_training_areas(
-    store: ObjectStore, policy: Policy, current_training_set: str | None, now: datetime
-) -> Iterator[Removal]:
-    """Versions, and the training sets and candidates that no version that stays comes from."""
+def plan_versions(store: ObjectStore, policy: Policy, now: datetime) -> list[Removal]:
+    """The versions beyond those that are kept."""
     found = folders(store.list(MODELS_PREFIX), MODELS_PREFIX)
-    versions = removable_versions(found, served_versions(store), policy.models, now)
-    yield from versions
-    gone = {removal.name for removal in versions}
+    return removable_versions(found, served_versions(store), policy.models, now)
+
+
+def plan_lineage(
+    store: ObjectStore,
+    policy: Policy,
+    current_training_set: str | None,
+    gone: Collection[str],
+    now: datetime,
+) -> Iterator[Removal]:
+    """Training sets and candidates that no version comes from but those that are ``gone``.
+
+    Candidates are for the next comparison, which reads those of the current training set.
+    """
     origins = {
         read_manifest(store, version)[0].training_set
-        for version, folder in found.items()
+        for version in list_versions(store)
         if version not in gone
-        and is_version(version)
-        and model_key(version, MANIFEST) in folder.keys
     }
     current = {current_training_set} if current_training_set else set()
     for area, needed in (("training_sets", origins | current), ("candidates", current)):
