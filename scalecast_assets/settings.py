@@ -55,6 +55,9 @@ FITTED: Final = (keys.LINEAR_REGRESSION, keys.RANDOM_FOREST, keys.XGBOOST, keys.
 TUNED: Final = (keys.RANDOM_FOREST, keys.XGBOOST)
 """The candidates with a budget of rows for fitting, and those that besides tune on one."""
 
+SCORED_DAYS: Final = 91 + MAX_HORIZON_DAYS
+"""Corrections are followed 91 days back, and what was promised that day up to a horizon before."""
+
 
 class SettingsError(ValueError):
     """A setting is unknown, malformed or contradicts another; the message names it."""
@@ -142,6 +145,41 @@ class Settings(BaseSettings):
         le=24 * 365,
         description="Hours without a new file after which the feed is stale; 0: never.",
     )
+    keep_models: int = Field(
+        default=10,
+        ge=0,
+        description="Model versions to keep, the served and the one before besides; 0: all.",
+    )
+    keep_training_sets_days: int = Field(
+        default=30,
+        ge=0,
+        description="Days to keep training sets and candidates of no kept version; 0: for ever.",
+    )
+    keep_states_days: int = Field(
+        default=7,
+        ge=0,
+        description="Days to keep serving states that are not served any more; 0: for ever.",
+    )
+    keep_forecasts_days: int = Field(
+        default=150,
+        ge=0,
+        description="Days of origins to keep in ml.forecasts and forecasts/, 147 or more; 0: all.",
+    )
+    keep_quarantine_days: int = Field(
+        default=90,
+        ge=0,
+        description="Days to keep the folders of refused files under quarantine/; 0: for ever.",
+    )
+    keep_logs_days: int = Field(
+        default=30,
+        ge=0,
+        description="Days to keep logs and cached files under the home; 0: for ever.",
+    )
+    keep_runs_days: int = Field(
+        default=90,
+        ge=0,
+        description="Days to keep Dagster's records of runs that ended; 0: for ever.",
+    )
     ui_port: int | None = Field(
         default=None,
         ge=1,
@@ -197,6 +235,16 @@ class Settings(BaseSettings):
                 raise ValueError(f"{name!r} has no row budget; these have: {', '.join(known)}")
             if rows < 100:
                 raise ValueError(f"{name}={rows}: a budget is at least 100 rows")
+        return value
+
+    @field_validator("keep_forecasts_days")
+    @classmethod
+    def _as_long_as_scored(cls, value: int) -> int:
+        if 0 < value < SCORED_DAYS:
+            raise ValueError(
+                f"corrections of sales are scored against forecasts of the last {SCORED_DAYS} days:"
+                f" expected 0 (for ever), or {SCORED_DAYS} or more"
+            )
         return value
 
     @field_validator("database_url", "dagster_database_url")

@@ -55,7 +55,9 @@ where
     not (r.replace_run is not null and r.file_seq < replaced.file_seq)
     and not exists (
         select from named l
-        where l.name = r.name and l.file_seq > r.file_seq and l.state in ('published', 'refused')
+        where
+            l.name = r.name and l.file_seq > r.file_seq
+            and l.state in ('published', 'refused', 'withdrawn')
     )
 order by coalesce(r.replace_run, r.sha256), r.reason like 'not loaded:%%', r.file_seq
 """

@@ -9,7 +9,7 @@ import csv
 import hashlib
 import io
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final
@@ -151,7 +151,7 @@ class Landing:
         return Landed(file_seq, rows, n_faults, raw.warnings)
 
     def _copy_rows(self, raw: RawFile, file_seq: int, faults: IO[str]) -> tuple[int, int]:
-        """COPY with FREEZE into a table of this transaction, which then becomes the partition."""
+        """COPY into a table of this transaction, which then becomes the partition."""
         table = partition(file_seq)
         self.conn.execute(
             sql.SQL(
@@ -160,23 +160,8 @@ class Landing:
                 " alter table {table} alter column file_seq set default {seq}"
             ).format(table=table, seq=sql.Literal(file_seq))
         )
-        columns = sql.SQL(", ").join(map(sql.Identifier, LANDED_SCHEMA.names))
-        statement = sql.SQL("copy {} ({}) from stdin (format csv, freeze)").format(table, columns)
         faults_of = FaultList(csv.writer(faults), file_seq)
-        sent = 0
-        with self.conn.cursor() as cursor:
-            with cursor.copy(statement) as copy:
-                for block in raw.blocks():
-                    sent += block.rows.num_rows
-                    faults_of.add(block.rejected)
-                    buffer = io.BytesIO()
-                    arrow_csv.write_csv(block.rows, buffer, _PLAIN_CSV)
-                    copy.write(buffer.getbuffer())
-            if cursor.rowcount != sent:
-                raise LandingError(
-                    f"{raw.name}: sent {sent:,} rows to the landing table, it took"
-                    f" {cursor.rowcount:,}; nothing was kept, run again"
-                )
+        sent = copy_rows(self.conn, raw, table, faults_of.add)
         self.conn.execute(
             sql.SQL(
                 "alter table landing.demand_rows attach partition {table} for values in ({seq});"
@@ -213,6 +198,35 @@ class Landing:
                 self.run_id if self.replace else None,
             ),
         )
+
+
+def copy_rows(
+    conn: Connection,
+    raw: RawFile,
+    table: sql.Composable,
+    on_faults: Callable[[list[RejectedLine]], None],
+) -> int:
+    """COPY the file's rows with FREEZE into a table that this transaction made; returns how many.
+
+    Memory is one block of the file.
+    """
+    columns = sql.SQL(", ").join(map(sql.Identifier, LANDED_SCHEMA.names))
+    statement = sql.SQL("copy {} ({}) from stdin (format csv, freeze)").format(table, columns)
+    sent = 0
+    with conn.cursor() as cursor:
+        with cursor.copy(statement) as copy:
+            for block in raw.blocks():
+                sent += block.rows.num_rows
+                on_faults(block.rejected)
+                buffer = io.BytesIO()
+                arrow_csv.write_csv(block.rows, buffer, _PLAIN_CSV)
+                copy.write(buffer.getbuffer())
+        if cursor.rowcount != sent:
+            raise LandingError(
+                f"{raw.name}: sent {sent:,} rows to the landing table, it took"
+                f" {cursor.rowcount:,}; nothing was kept, run again"
+            )
+    return sent
 
 
 class FaultList:

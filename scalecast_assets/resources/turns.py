@@ -13,7 +13,8 @@ after ``kill -9`` in a training step, the next ``scalecast run`` waited for ever
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import dagster as dg
@@ -99,6 +100,17 @@ def let_training_end(database_url: str, say: Callable[[str], None]) -> None:
     """
     with psycopg.connect(database_url, autocommit=True) as conn:
         wait_for_training(conn, say)
+
+
+@contextmanager
+def training_held_off(conn: Connection) -> Iterator[bool]:
+    """Keep trainings from beginning while the block lasts; False, at once, if one is under way."""
+    held = _is_locked_by_us(conn, _TRAINING_LOCK)
+    try:
+        yield held
+    finally:
+        if held and not conn.closed:
+            conn.execute("select pg_advisory_unlock(hashtextextended(%s, 0))", (_TRAINING_LOCK,))
 
 
 def lives(run_id: str, conn: Connection) -> bool:

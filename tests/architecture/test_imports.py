@@ -28,6 +28,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "checks": BELOW_ASSETS | {"assets"},
     "assets": BELOW_ASSETS | {"checks"},
     "alerting": ANY | {"resources", "ingest", "contract"},
+    "retention": ANY | {"resources", "ingest", "promotion", "contract"},
     "keys": frozenset(),
     "settings": ANY | {"contract"},
     "serving": frozenset({"contract"}),
