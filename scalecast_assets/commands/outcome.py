@@ -25,6 +25,7 @@ from scalecast_assets.contract.store import ObjectStore
 from scalecast_assets.ingest.intake import READABLE
 from scalecast_assets.resources.configured import store_of
 from scalecast_assets.resources.model_records import Promotion, promotion_of_run
+from scalecast_assets.resources.turns import loading_by_hand
 from scalecast_assets.runtime import Runtime
 
 COLUMNS: Final = {
@@ -150,10 +151,13 @@ def run_everything(
     began = time.monotonic()
     progress = Progress()
     store = store_of(runtime.settings)
-    given = upload(store, files, progress)
-    left_over = [] if given else undecided_files(runtime.database_url)
-    about = [*given, *(Given(file.key, file.sha256) for file in left_over)]
-    with dg.DagsterInstance.get() as instance:
+    with (
+        dg.DagsterInstance.get() as instance,
+        loading_by_hand(runtime.database_url, instance, progress.console.print),
+    ):
+        given = upload(store, files, progress)
+        left_over = [] if given else undecided_files(runtime.database_url)
+        about = [*given, *(Given(file.key, file.sha256) for file in left_over)]
         runs = run_passes(
             lambda config: _execute(runtime, instance, config, progress),
             runtime.database_url,
