@@ -136,7 +136,8 @@ def _what_to_do(seen: Seen, waiting: Waiting) -> Decision:
     if waiting.ready:
         return _take(waiting.ready, "wait to be loaded")
     if seen.changed_ranges:
-        return Decision((), f"{counted(seen.changed_ranges, 'changed range')} wait for dbt")
+        ranges = counted(seen.changed_ranges, "changed range")
+        return Decision((), f"{ranges} for dbt to catch up with")
     if seen.behind:
         return Decision((), f"older than the data: {', '.join(seen.behind)}")
     why = "nothing waits"

@@ -98,7 +98,7 @@ def _obstacle(
         return "a scalecast command loads files"
     row = conn.execute("select count(*) from warehouse.changed_ranges").fetchone()
     if row and row[0]:
-        return f"{counted(row[0], 'changed range')} wait for dbt's tests to pass"
+        return f"dbt's tests have not passed on {counted(row[0], 'changed range')}"
     return _back_off(instance, requests)
 
 
