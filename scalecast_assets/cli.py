@@ -96,6 +96,24 @@ def run(
     sys.exit(outcome.exit_code)
 
 
+@cli.command(epilog=_examples("scalecast retrain", "scalecast retrain --json"))
+@_JSON
+def retrain(as_json: bool) -> None:
+    """Train, compare and promote on the data as they are; nothing is loaded."""
+    from scalecast_assets.commands.outcome import in_words
+    from scalecast_assets.commands.outcome import retrain as train
+    from scalecast_assets.resources.turns import let_training_end
+
+    with _running() as runtime:
+        let_training_end(runtime.database_url, lambda text: click.echo(text, err=True))
+        outcome = train(runtime)
+    if as_json:
+        click.echo(json.dumps(outcome.to_json(), indent=2, allow_nan=False))
+    else:
+        click.echo(in_words(outcome))
+    sys.exit(outcome.exit_code)
+
+
 @cli.command(
     epilog=_examples(
         "scalecast validate sales.csv",

@@ -59,6 +59,10 @@ SCORED_DAYS: Final = 91 + MAX_HORIZON_DAYS
 """Corrections are followed 91 days back, and what was promised that day up to a horizon before."""
 
 
+OFF: Final = "off"
+"""What a schedule is set to that shall never run."""
+
+
 class SettingsError(ValueError):
     """A setting is unknown, malformed or contradicts another; the message names it."""
 
@@ -122,6 +126,20 @@ class Settings(BaseSettings):
     tune_rows: Annotated[dict[str, int], NoDecode] = Field(
         default_factory=dict,
         description="Other row budgets for tuning, in the same form.",
+    )
+    ingest_on_arrival: bool = Field(
+        default=True,
+        description="Whether files that arrive in raw/ are loaded without anybody asking.",
+    )
+    sensor_seconds: int = Field(
+        default=30,
+        ge=5,
+        le=3600,
+        description="Seconds between two looks into raw/.",
+    )
+    retrain_schedule: str = Field(
+        default="0 3 * * 1",
+        description="When models are trained anew, a cron string in UTC; `off`: on request only.",
     )
     alert_webhook_url: SecretStr | None = Field(
         default=None,
@@ -247,6 +265,22 @@ class Settings(BaseSettings):
             )
         return value
 
+    @field_validator("retrain_schedule")
+    @classmethod
+    def _cron(cls, value: str) -> str:
+        if value == OFF or value == cls.model_fields["retrain_schedule"].default:
+            return value
+        import dagster as dg  # takes a second, which nobody shall wait for who sets nothing
+
+        try:
+            dg.ScheduleDefinition(name="schedule", job_name="job", cron_schedule=value)
+        except dg.DagsterInvalidDefinitionError:
+            raise ValueError(
+                "expected a cron string of five fields such as '0 3 * * 1' (Mondays at 03:00 UTC), "
+                f"or {OFF!r}"
+            ) from None
+        return value
+
     @field_validator("database_url", "dagster_database_url")
     @classmethod
     def _postgres_url(cls, value: str | None) -> str | None:
@@ -292,6 +326,11 @@ class Settings(BaseSettings):
         except ValidationError as error:
             raise SettingsError(_explain(error)) from None
         return settings.model_copy(update={"home": settings.home.expanduser().absolute()})
+
+    @property
+    def retrain_cron(self) -> str | None:
+        """The cron string of the retraining schedule; None where there is none."""
+        return None if self.retrain_schedule == OFF else self.retrain_schedule
 
     @property
     def resolved_store_url(self) -> str:

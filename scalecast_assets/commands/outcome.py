@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from scalecast_assets import keys
+from scalecast_assets.automation.jobs import EVERYTHING, RETRAIN
 from scalecast_assets.commands.passes import run_passes, undecided_files
 from scalecast_assets.commands.progress import Progress
 from scalecast_assets.commands.runner import RunResult, execute
@@ -25,6 +26,7 @@ from scalecast_assets.contract.store import ObjectStore
 from scalecast_assets.ingest.intake import READABLE
 from scalecast_assets.resources.configured import store_of
 from scalecast_assets.resources.model_records import Promotion, promotion_of_run
+from scalecast_assets.resources.turns import loading_by_hand
 from scalecast_assets.runtime import Runtime
 
 COLUMNS: Final = {
@@ -48,8 +50,9 @@ _REMEDIES: Final = {
 }
 """What to do about a file in a state that is not an end."""
 
-EVERYTHING: Final = "everything"
-"""The job that materializes the whole graph."""
+
+class NothingToTrainOn(RuntimeError):
+    """There is no row in the warehouse."""
 
 
 @dataclass
@@ -150,12 +153,17 @@ def run_everything(
     began = time.monotonic()
     progress = Progress()
     store = store_of(runtime.settings)
-    given = upload(store, files, progress)
-    left_over = [] if given else undecided_files(runtime.database_url)
-    about = [*given, *(Given(file.key, file.sha256) for file in left_over)]
-    with dg.DagsterInstance.get() as instance:
+    with (
+        dg.DagsterInstance.get() as instance,
+        loading_by_hand(runtime.database_url, instance, progress.console.print),
+    ):
+        given = upload(store, files, progress)
+        left_over = [] if given else undecided_files(runtime.database_url)
+        about = [*given, *(Given(file.key, file.sha256) for file in left_over)]
         runs = run_passes(
-            lambda config: _execute(runtime, instance, config, progress),
+            lambda config: _execute(
+                runtime, instance, EVERYTHING, {keys.RAW_DEMAND: {"config": config}}, progress
+            ),
             runtime.database_url,
             given,
             replace=replace,
@@ -163,6 +171,22 @@ def run_everything(
             say=progress.console.print,
         )
     return _collect(runtime, runs, about, _champion(store), time.monotonic() - began)
+
+
+def retrain(runtime: Runtime) -> Outcome:
+    """Train, compare and promote on the features as they are, without loading anything.
+
+    Raises ``NothingToTrainOn`` where no file was ever published.
+    """
+    began = time.monotonic()
+    with psycopg.connect(runtime.database_url) as connection:
+        row = connection.execute("select exists (select from warehouse.demand_data)").fetchone()
+    if not (row and row[0]):
+        raise NothingToTrainOn("the warehouse is empty; load files first: scalecast run --csv FILE")
+    with dg.DagsterInstance.get() as instance:
+        run = _execute(runtime, instance, RETRAIN, {}, Progress())
+    champion = _champion(store_of(runtime.settings))
+    return _collect(runtime, [run], [], champion, time.monotonic() - began)
 
 
 def in_words(outcome: Outcome) -> str:
@@ -215,16 +239,14 @@ def leaderboard_table(rows: Sequence[dict[str, Any]]) -> Table:
 
 
 def _execute(
-    runtime: Runtime, instance: dg.DagsterInstance, config: dict[str, Any], progress: Progress
+    runtime: Runtime,
+    instance: dg.DagsterInstance,
+    job: str,
+    ops: dict[str, Any],
+    progress: Progress,
 ) -> RunResult:
-    progress.console.print("Materializing the graph")
-    result = execute(
-        EVERYTHING,
-        instance=instance,
-        home=runtime.settings.home,
-        ops={keys.RAW_DEMAND: {"config": config}},
-        progress=progress,
-    )
+    progress.console.print("Materializing the graph" if job == EVERYTHING else "Training anew")
+    result = execute(job, instance=instance, home=runtime.settings.home, ops=ops, progress=progress)
     progress.close()
     return result
 

@@ -24,6 +24,8 @@ Facts = dict[str, Any]
 
 def read_status(runtime: Runtime) -> Facts:
     """Read files, warehouse, model and state as they stand."""
+    from scalecast_assets.commands.watching import read_feed, read_ticks  # dagster takes seconds
+
     store = store_of(runtime.settings)
     with (
         psycopg.connect(runtime.database_url) as connection,
@@ -38,12 +40,15 @@ def read_status(runtime: Runtime) -> Facts:
             "min(date) as first_day, max(date) as last_day from warehouse.demand_data"
         ).fetchone()
         backlog = cursor.execute("select count(*) as n from warehouse.changed_ranges").fetchone()
+        feed = read_feed(connection, store)
     return {
         "home": str(runtime.settings.home),
         "store": runtime.settings.resolved_store_url,
         "files": files,
         "warehouse": warehouse,
         "ranges_to_rebuild": backlog["n"] if backlog else 0,
+        "waiting": feed,
+        "sensors": read_ticks(),
         **_served(store),
     }
 
@@ -103,6 +108,8 @@ def settings_table() -> list[Facts]:
 
 def print_status(facts: Facts) -> None:
     """Print ``read_status`` for a person."""
+    from scalecast_assets.commands.watching import feed_lines
+
     console = _console()
     rows = facts["warehouse"]
     console.print(f"Home       {facts['home']}\nStore      {facts['store']}", markup=False)
@@ -115,6 +122,8 @@ def print_status(facts: Facts) -> None:
         console.print("Warehouse  empty: scalecast run --csv FILE")
     if facts["ranges_to_rebuild"]:
         console.print(f"Features   {facts['ranges_to_rebuild']} changed ranges wait for dbt")
+    for line in feed_lines(facts["waiting"], facts["sensors"]):
+        console.print(line, markup=False)
     model, state = facts["model"], facts["state"]
     console.print(
         f"Model      {model['version']} (before it {model['previous'] or 'none'})"

@@ -53,6 +53,8 @@ _log = logging.getLogger(__name__)
 class S3Store:
     """``ObjectStore`` below ``s3://bucket/prefix``; ``client`` is a boto3 S3 client."""
 
+    whole_on_arrival = True
+
     def __init__(self, client: Any, bucket: str, prefix: str = "") -> None:
         self._client = client
         self.bucket = bucket
