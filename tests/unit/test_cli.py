@@ -20,8 +20,8 @@ HEAVY = {
     "psycopg", "pyarrow", "sklearn", "torch", "xgboost",
 }  # fmt: skip
 VERBS = {
-    "env", "models", "rollback", "run", "sample-data", "serve", "settings", "status", "up",
-    "validate",
+    "api-key", "env", "models", "rollback", "run", "sample-data", "serve", "settings", "status",
+    "up", "validate",
 }  # fmt: skip
 
 
