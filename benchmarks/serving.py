@@ -1,21 +1,19 @@
 """The sidecar under load, beside what it could be at best, in one run.
 
-    SCALECAST_HOME=<home of a finished run> python -m benchmarks.serving [candidate]
+    python -m benchmarks.serving
 
 * ``/predict``: requests per second, p50 and p99 with wrk (``apt install wrk``), beside a FastAPI
   route with the same request and response models that does nothing; server on one core, wrk on
   another, the two servers in turn.
 * ``/predict/batch``: rows per second of its inner path on 10,000 rows beside a bare onnxruntime
-  call on the same features, beside XGBoost's ``inplace_predict`` where the candidate is XGBoost,
-  and over HTTP.
+  call on the same features, beside XGBoost's own ``inplace_predict``, and over HTTP.
 * resident memory with the state of 30,000 series, and the time from start to ready.
 
-The candidate, by default ``xgboost``, is taken from the home's newest training set.
+The model is XGBoost with the parameters of a real run, fitted on seeded sales of those series.
 """
 
 import json
 import os
-import pickle
 import re
 import shutil
 import signal
@@ -33,9 +31,15 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import psutil
 
-from scalecast_assets.contract.layout import MODEL
-from scalecast_assets.contract.store import DirectoryStore, ObjectStore, open_store
-from scalecast_assets.settings import Settings
+from benchmarks.serving_store import make_store
+from scalecast_assets.contract.features import as_model_input, features
+from scalecast_assets.contract.store import DirectoryStore, ObjectStore
+from scalecast_assets.forecasting.candidates.base import FittedModel
+from serving.batch import Questions
+from serving.forecaster import Forecaster
+from serving.model import load_model
+from serving.state import load_state
+from serving.wide import THREADS, WidePredictor
 
 ROUNDS: Final = 5
 SECONDS: Final = 4
@@ -168,13 +172,8 @@ def rows_per_second(work: Callable[[], Any], rows: int, seconds: float = 3.0) ->
     return rows / best
 
 
-def measure_batch(store: ObjectStore, store_url: str, native: bytes | None) -> None:
+def measure_batch(store: ObjectStore, store_url: str, fitted: FittedModel) -> None:
     """Print rows per second of the inner path and of what it is made of."""
-    from serving.batch import Questions
-    from serving.forecaster import Forecaster
-    from serving.model import load_model
-    from serving.state import load_state
-
     forecaster = Forecaster(
         load_model(store, store.get("serving/model.json").body),
         load_state(store, store.get("serving/state.json").body),
@@ -191,28 +190,30 @@ def measure_batch(store: ObjectStore, store_url: str, native: bytes | None) -> N
         promotion=random.random(ROWS) < 0.2,
     )
     batch = forecaster.batch
-    seen: list[Any] = []
-    real = batch._predictor.finite_or_nan
-    batch._predictor.finite_or_nan = lambda rows: seen.append(rows) or real(rows)  # type: ignore[method-assign,func-returns-value]
-    batch.answer(questions, batch.locate(questions))
-    features = seen[0]
-    batch._predictor.finite_or_nan = real  # type: ignore[method-assign]
-    n = len(features)
+    matrix, _ = features(
+        panel,
+        series,
+        questions.day,
+        questions.price,
+        questions.promotion,
+        forecaster.codes.store[series],
+        forecaster.codes.product[series],
+    )
+    rows = as_model_input(matrix)
+    booster: Any = fitted.native
     rates = {
         "inner path": rows_per_second(
             lambda: batch.answer(questions, batch.locate(questions)), ROWS
         ),
-        "onnxruntime, all cores": rows_per_second(lambda: real(features), n),
-        "onnxruntime, one thread": rows_per_second(lambda: forecaster.model.predictor(features), n),
+        f"onnxruntime, {THREADS} threads": rows_per_second(
+            lambda: WidePredictor(forecaster.model.predictor)(rows), ROWS
+        ),
+        "onnxruntime, 1 thread": rows_per_second(lambda: forecaster.model.predictor(rows), ROWS),
     }
-    if native is not None:
-        booster = getattr(pickle.loads(native), "booster", None)
-        if booster is not None:
-            for threads in (1, 2):
-                booster.set_param({"nthread": threads})
-                rates[f"inplace_predict, {threads}"] = rows_per_second(
-                    lambda: booster.inplace_predict(features), n
-                )
+    for threads in (1, THREADS):
+        booster.set_param({"nthread": threads})
+        name = f"inplace_predict, {threads} threads"
+        rates[name] = rows_per_second(lambda: booster.inplace_predict(rows), ROWS)
     body = json.dumps(
         {
             "rows": [
@@ -257,23 +258,19 @@ def measure_size(store_url: str) -> None:
             urllib.request.urlopen(request).read()
         after = psutil.Process(pid).memory_info().rss / 2**20
     print(
-        f"with {SERIES:,} series: ready after {seconds:.2f} s ({cpu:.2f} s of processor), resident {before:.0f} MiB, "
-        f"{after:.0f} MiB after forecasts of a product in 300 stores"
+        f"with {SERIES:,} series: ready after {seconds:.2f} s ({cpu:.2f} s of processor), "
+        f"resident {before:.0f} MiB, {after:.0f} MiB after forecasts of a product in 300 stores"
     )
 
 
 def main() -> None:
     if shutil.which("wrk") is None:
         raise SystemExit("wrk is not installed; Debian: apt install wrk")
-    from benchmarks.serving_store import make_store
-
-    candidate = sys.argv[1] if len(sys.argv) > 1 else "xgboost"
-    source = open_store(Settings.load().resolved_store_url)
     with tempfile.TemporaryDirectory() as folder:
         store = DirectoryStore(folder)
-        onnx, native = make_store(store, source, candidate, SERIES)
+        fitted = make_store(store, SERIES)
         url = Path(folder).as_uri()
-        print(f"{candidate}: {MODEL} of {onnx / 1e6:.1f} MB, {SERIES:,} series")
+        print(f"{fitted.name}: a graph of {len(fitted.onnx) / 1e6:.1f} MB, {SERIES:,} series")
         day = json.loads(store.get("serving/state.json").body)["data_until"]
         row = {
             "date": str(np.datetime64(day) + 1),
@@ -284,7 +281,7 @@ def main() -> None:
         }
         measure_size(url)
         measure_predict(url, json.dumps(row).encode())
-        measure_batch(store, url, native)
+        measure_batch(store, url, fitted)
 
 
 if __name__ == "__main__":

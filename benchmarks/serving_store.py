@@ -1,4 +1,4 @@
-"""A store for ``benchmarks.serving``: a fitted candidate, and the state of many seeded series."""
+"""A store for ``benchmarks.serving``: the state of many seeded series, and XGBoost fitted on it."""
 
 import hashlib
 from typing import Final
@@ -8,49 +8,76 @@ import numpy as np
 from scalecast_assets.contract.bundle import FileEntry, Manifest
 from scalecast_assets.contract.columns import FEATURES, feature_contract_hash
 from scalecast_assets.contract.encoders import Encoders
+from scalecast_assets.contract.features import features
 from scalecast_assets.contract.layout import (
     ENCODERS,
     MANIFEST,
     MODEL,
     MODEL_POINTER,
-    NATIVE_MODEL,
     STATE_POINTER,
     model_key,
     state_key,
 )
-from scalecast_assets.contract.panel import KEPT_DAYS
+from scalecast_assets.contract.panel import KEPT_DAYS, Panel
 from scalecast_assets.contract.panel_rows import PanelRows, build_panel
 from scalecast_assets.contract.pointers import ServingPointer, StatePointer
 from scalecast_assets.contract.state import STATE_SCHEMA, panel_to_bytes
 from scalecast_assets.contract.store import ObjectStore
+from scalecast_assets.forecasting.budget import Budget
+from scalecast_assets.forecasting.candidates.base import FittedModel
+from scalecast_assets.forecasting.candidates.boosting import Boosting
+from scalecast_assets.forecasting.training_rows import TrainingRows
 
 STORES: Final = 300
 VERSION: Final = "1.0.0"
+FIT_ROWS: Final = 100_000
+PARAMS: Final = {"max_depth": 8, "learning_rate": 0.05, "variance_power": 1.5, "rounds": 180}
+"""What a run on ``m5_top100.csv`` chose."""
 
 
-def make_store(
-    store: ObjectStore, source: ObjectStore, candidate: str, n_series: int
-) -> tuple[int, bytes | None]:
-    """Promote the candidate into ``store`` beside a state; returns its graph's size and pickle."""
-    found = [one for one in source.list("candidates/") if f"/{candidate}/" in one.key]
-    newest = max(
-        (one for one in found if one.key.endswith(MODEL)),
-        key=lambda one: one.last_modified,
-        default=None,
-    )
-    if newest is None:
-        raise SystemExit(f"no {candidate} in the store: run `scalecast run` there first")
-    onnx = source.get(newest.key).body
-    native = next((o for o in found if o.key == newest.key.replace(MODEL, NATIVE_MODEL)), None)
-    _promote(store, candidate, onnx, n_series // STORES)
-    _write_state(store, n_series)
-    return len(onnx), source.get(native.key).body if native else None
-
-
-def _promote(store: ObjectStore, candidate: str, onnx: bytes, n_products: int) -> None:
+def make_store(store: ObjectStore, n_series: int) -> FittedModel:
+    """Write the state of ``n_series``, fit XGBoost on days out of it, and promote that."""
+    panel = _panel(n_series)
+    n_products = n_series // STORES
     encoders = Encoders(
         {f"S{n}": n for n in range(1, STORES + 1)}, {f"P{n}": n for n in range(1, n_products + 1)}
     )
+    fitted = Boosting().refit(
+        _rows(panel, encoders), PARAMS, budget=Budget(FIT_ROWS, FIT_ROWS), seed=1, log=print
+    )
+    _promote(store, fitted.name, fitted.onnx, encoders)
+    _write_state(store, panel)
+    return fitted
+
+
+def _rows(panel: Panel, encoders: Encoders) -> TrainingRows:
+    """Return random days of random series, whose demand follows weekday, price and promotion."""
+    random = np.random.default_rng(2)
+    series = random.integers(0, panel.n_series, FIT_ROWS)
+    day = panel.until[0] + 1 - random.integers(1, 50, FIT_ROWS)
+    codes = encoders.codes(panel)
+    matrix, _ = features(
+        panel,
+        series,
+        day,
+        random.uniform(1, 20, FIT_ROWS),
+        random.random(FIT_ROWS) < 0.2,
+        codes.store[series],
+        codes.product[series],
+    )
+    columns = dict(zip(FEATURES, matrix.T, strict=True))
+    mean = columns["rolling_mean_14"] * (1 + 0.5 * columns["is_weekend"] + columns["promotion"])
+    demand = random.poisson(mean * 10 / (5 + columns["price"])).astype(np.float64)
+    order = np.argsort(day, kind="stable")
+    return TrainingRows(
+        matrix[order].astype(np.float32),
+        demand[order],
+        day[order].astype(np.int32),
+        series[order].astype(np.int32),
+    )
+
+
+def _promote(store: ObjectStore, candidate: str, onnx: bytes, encoders: Encoders) -> None:
     files = {MODEL: onnx, ENCODERS: encoders.to_bytes()}
     manifest = Manifest(
         version=VERSION,
@@ -81,14 +108,15 @@ def _promote(store: ObjectStore, candidate: str, onnx: bytes, n_products: int) -
     store.put(MODEL_POINTER, pointer.to_bytes())
 
 
-def _write_state(store: ObjectStore, n_series: int) -> None:
+def _panel(n_series: int) -> Panel:
     random = np.random.default_rng(1)
     n_products, first = n_series // STORES, 19_700
-    panel = build_panel(
+    level = np.repeat(random.gamma(2.0, 4.0, n_series), KEPT_DAYS)
+    return build_panel(
         PanelRows(
             series=np.repeat(np.arange(n_series), KEPT_DAYS),
             day=np.tile(np.arange(first, first + KEPT_DAYS, dtype=np.int32), n_series),
-            quantity=random.poisson(5, n_series * KEPT_DAYS).astype(np.float64),
+            quantity=random.poisson(level).astype(np.float64),
             price=np.repeat(random.uniform(1, 20, n_series), KEPT_DAYS),
             promotion=random.random(n_series * KEPT_DAYS) < 0.1,
         ),
@@ -98,6 +126,9 @@ def _write_state(store: ObjectStore, n_series: int) -> None:
         series_product=np.tile(np.arange(n_products), STORES),
         calendar="store",
     )
+
+
+def _write_state(store: ObjectStore, panel: Panel) -> None:
     data = panel_to_bytes(panel)
     pointer = StatePointer(
         sha256=hashlib.sha256(data).hexdigest(),
