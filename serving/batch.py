@@ -89,7 +89,7 @@ class Batch:
         self._ask(prediction, np.flatnonzero(known & (ahead <= 1)), questions, places)
         self._ask_later(prediction, np.flatnonzero(known & (ahead > 1)), questions, places)
         source = np.full(len(ahead), MODEL, np.int8)
-        self._start_cold(prediction, source, places)
+        self._start_cold(prediction, source, questions.day, places)
         return Answers(
             prediction=prediction,
             source=source,
@@ -161,7 +161,11 @@ class Batch:
         return np.asarray(np.maximum(told, 0.0))
 
     def _start_cold(
-        self, prediction: NDArray[np.float64], source: NDArray[np.int8], places: Places
+        self,
+        prediction: NDArray[np.float64],
+        source: NDArray[np.int8],
+        day: NDArray[np.int64],
+        places: Places,
     ) -> None:
         """Answer with a mean where the model did not."""
         lacking = np.isnan(prediction)
@@ -174,6 +178,7 @@ class Batch:
                 None,
                 None if product == UNKNOWN else product,
                 None if store == UNKNOWN else store,
+                int(day[row]),
             )
             prediction[row], source[row] = value, _SOURCE_INDEX[whose]
 

@@ -191,7 +191,12 @@ def _start_cold(
         product = panel.product_index.get(asked.product_id[row])
         store = panel.store_index.get(asked.store_id[row])
         for step in range(prediction.shape[1]):
-            value, whose = cold_start.one(None if series == UNKNOWN else series, product, store)
+            value, whose = cold_start.one(
+                None if series == UNKNOWN else series,
+                product,
+                store,
+                int(asked.until[row]) + 1 + step,
+            )
             prediction[row, step], source[row, step] = value, SOURCES.index(whose)
 
 

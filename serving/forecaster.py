@@ -146,7 +146,7 @@ class Forecaster:
             else:
                 if predicted is not None:
                     return predicted, "model"
-        return self.state.cold_start.one(place.series, place.product, place.store)
+        return self.state.cold_start.one(place.series, place.product, place.store, place.day)
 
     def _ask_model(self, question: Question, place: _Place, series: int) -> float | None:
         """Return the model's forecast, None where there is too little history for one."""

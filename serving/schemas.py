@@ -107,7 +107,9 @@ class PredictReply(Reply):
     model_version: str = Field(description="The promoted model's version, as under `models/`.")
     source: Source = Field(
         description="`model`, or the mean that answers where there is too little history: the "
-        "series' own over 28 days, else its product's, its store's, everything's."
+        "series' own over 28 days, else its product's, its store's, everything's. "
+        "`product_at_store`: never sold here, so what other stores sell of it, brought to the "
+        "level and the weekdays of this store."
     )
     horizon: int = Field(
         ge=1,
