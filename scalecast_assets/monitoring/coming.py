@@ -13,9 +13,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from scalecast_assets.contract.activity import active_series
 from scalecast_assets.contract.cold_start import SOURCES, ColdStart
-from scalecast_assets.contract.columns import ACTIVE_DAYS, FEATURES, MAX_HORIZON_DAYS
-from scalecast_assets.contract.panel import Bools, Float64s, Ints, ObservedPanel, Panel
+from scalecast_assets.contract.columns import FEATURES, MAX_HORIZON_DAYS
+from scalecast_assets.contract.panel import Bools, Float64s, Ints, Panel
 from scalecast_assets.contract.rolling import Forecast, Predict, roll_forward
 from scalecast_assets.monitoring.served import Served
 
@@ -122,17 +123,6 @@ class ComingForecasts:
             "data_until": _dates(self.panel.until[store]),
         }
         return pa.RecordBatch.from_arrays(list(columns.values()), schema=COLUMNS)
-
-
-def active_series(panel: Panel) -> Bools:
-    """Tell, ``(S,)``, which series had a row within 56 days up to the last day of their store.
-
-    The others are no longer sold: nothing will be compared with a forecast of them.
-    """
-    if isinstance(panel, ObservedPanel):
-        until = panel.until[panel.series_store].astype(np.int64)
-        return np.asarray(panel.row_day[:, -1] >= until - ACTIVE_DAYS)
-    return ~np.isnan(panel.price[:, -1])  # while it is active, each open day has a row
 
 
 def _dates(days: Ints) -> pa.Array:
