@@ -16,8 +16,10 @@ import numpy as np
 from scalecast_assets.contract.cold_start import Source
 from scalecast_assets.contract.columns import KEPT_HISTORY_DAYS, MAX_HORIZON_DAYS
 from scalecast_assets.contract.features import as_model_input, features_one
+from scalecast_assets.contract.intervals import DEFAULT_LEVEL
 from scalecast_assets.contract.panel import ObservedPanel, Panel, StorePanel
 from scalecast_assets.contract.rolling import Forecast, roll_forward
+from serving.intervals import Interval, Intervals
 from serving.model import LoadedModel, PredictionFailed
 from serving.state import LoadedState
 
@@ -30,13 +32,17 @@ EPOCH: Final = datetime.date(1970, 1, 1).toordinal()
 
 
 class Question(NamedTuple):
-    """What a caller wants to know; ``price`` and ``promotion`` are those of ``date``."""
+    """What a caller wants to know; ``price`` and ``promotion`` are those of ``date``.
+
+    ``level`` is the interval's, in per cent.
+    """
 
     date: datetime.date
     store_id: str
     product_id: str
     price: float
     promotion: bool
+    level: int = DEFAULT_LEVEL
 
 
 class Answer(NamedTuple):
@@ -47,6 +53,7 @@ class Answer(NamedTuple):
     horizon: int
     data_until: datetime.date
     store_open: bool | None
+    interval: Interval
 
 
 class DateOutOfRange(ValueError):
@@ -83,6 +90,7 @@ class Forecaster:
         self._panel = state.panel
         self._encoders = model.encoders
         self._codes = self._encoders.codes(state.panel)
+        self.intervals = Intervals(model.intervals, state.panel)
         self._paths: dict[int, Panel] = {}
         self._paths_lock = threading.Lock()
         self._warm_up()
@@ -101,12 +109,16 @@ class Forecaster:
         place = self._locate(question)
         self._check_date(question, place)
         prediction, source = self._predict(question, place)
+        horizon = max(place.day - place.until, 1)
         return Answer(
             prediction=prediction,
             source=source,
-            horizon=max(place.day - place.until, 1),
+            horizon=horizon,
             data_until=_date(place.until),
             store_open=self._store_open(place),
+            interval=self.intervals.around_one(
+                place.series, prediction, horizon, source, question.level
+            ),
         )
 
     def _locate(self, question: Question) -> _Place:

@@ -11,6 +11,7 @@ from typing import Any
 
 from scalecast_assets.contract import layout
 from scalecast_assets.contract.columns import FEATURES
+from scalecast_assets.contract.strict_json import dump_json
 from scalecast_assets.forecasting.artefact import Artefact, Exhibit
 from scalecast_assets.forecasting.leaderboard import Decision, LeaderboardRow
 from scalecast_assets.forecasting.report import Curve, ModelReport, SourceFile, render_html
@@ -40,6 +41,7 @@ def manifest_fields(
         "horizon_days": judged.horizon_days,
         "params": judged.params,
         "leaderboard": verdict["leaderboard"],
+        "coverage": verdict.get("coverage"),
         **origin,
     }
 
@@ -60,6 +62,8 @@ def bundle_files(
         layout.REPORT: _report(version, verdict, exhibit.artefact, training_set, raw_files),
         layout.NATIVE_ENCODERS: pickle.dumps(ids),
     }
+    if verdict.get("intervals") is not None:
+        files[layout.INTERVALS] = dump_json(verdict["intervals"], layout.INTERVALS)
     if exhibit.pickled is not None:
         files[layout.NATIVE_MODEL] = exhibit.pickled
     return files

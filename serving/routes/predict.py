@@ -36,12 +36,20 @@ async def predict(
     the model's own forecasts, with the last price and no promotion on the days between and your
     `price` and `promotion` on the day itself. A product or store with too little history gets a
     mean instead of the model's forecast, and `source` says which.
+
+    `level` per cent of the days are expected between `lower` and `upper`: 80 unless you ask for 50,
+    90 or 95. The widths come from how far this recipe was off on days that it had not seen, by how
+    far ahead they were and by the kind of demand; where a mean answers, they are wider. What the
+    intervals covered on later days is in `/model`, under `manifest.coverage`. A model from before
+    there were intervals, or with too short a history for them, answers with null bounds.
     """
     asked = await read_json(request, PredictRequest, settings.max_body_bytes)
     forecaster = reloader.current
     if forecaster is None:
         raise _not_loaded(model_is_in=reloader.model.value is not None)
-    question = Question(asked.date, asked.store_id, asked.product_id, asked.price, asked.promotion)
+    question = Question(
+        asked.date, asked.store_id, asked.product_id, asked.price, asked.promotion, asked.level
+    )
     try:
         if forecaster.is_quick(question):
             answer = forecaster.answer(question)
@@ -56,6 +64,9 @@ async def predict(
         horizon=answer.horizon,
         data_until=answer.data_until,
         store_open=answer.store_open,
+        lower=answer.interval.lower,
+        upper=answer.interval.upper,
+        level=answer.interval.level,
     )
 
 
