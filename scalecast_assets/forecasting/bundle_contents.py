@@ -13,6 +13,7 @@ from scalecast_assets.contract import layout
 from scalecast_assets.contract.columns import FEATURES
 from scalecast_assets.contract.strict_json import dump_json
 from scalecast_assets.forecasting.artefact import Artefact, Exhibit
+from scalecast_assets.forecasting.coverage_report import coverage_of, why_no_intervals
 from scalecast_assets.forecasting.leaderboard import Decision, LeaderboardRow
 from scalecast_assets.forecasting.report import Curve, ModelReport, SourceFile, render_html
 from scalecast_assets.forecasting.training_set import TrainingSet
@@ -103,6 +104,8 @@ def _report(
         files=[SourceFile(**file) for file in raw_files],
         made_at=dt.datetime.now(dt.UTC).isoformat(timespec="minutes"),
         notes=judged.notes,
+        coverage=coverage_of(verdict),
+        why_no_intervals=why_no_intervals(verdict),
     )
     return render_html(report).encode()
 

@@ -31,7 +31,7 @@ from scalecast_assets.forecasting.conformal import (
     measure_coverage,
 )
 from scalecast_assets.forecasting.splits import CalibrationCut, calibration_cut
-from scalecast_assets.forecasting.training_rows import Float64, TrainingError
+from scalecast_assets.forecasting.training_rows import Float64, Int32, TrainingError
 from scalecast_assets.forecasting.training_set import TrainingSet
 
 MAX_SERIES: Final = 5_000
@@ -86,6 +86,19 @@ class CalibratedIntervals:
             return cls(None, [], None, str(problem))
         answers = answers_from(training_set, origin, training_set.last_day, predict)
         return cls(table, measure_coverage(table, answers), answers)
+
+    def band(self, series: int, days: Int32) -> tuple[Float64, Float64] | None:
+        """Return lower and upper bound, at the default level, of a series on days of the holdout.
+
+        None without a table, or where a day was not asked about.
+        """
+        if self.table is None or self.holdout is None:
+            return None
+        asked = (self.holdout.series == series) & np.isin(self.holdout.day, days)
+        mine = self.holdout.take(asked)
+        if not np.array_equal(mine.day, days):
+            return None
+        return self.table.bounds(mine.forecast, mine.horizon, mine.demand_class, mine.scale)
 
     def to_json(self) -> dict[str, Any]:
         """Return what the manifest keeps under ``coverage``."""
