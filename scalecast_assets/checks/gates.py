@@ -182,11 +182,12 @@ def warnings_of(verdict: Mapping[str, Any]) -> dict[str, GateResult]:
             f"MAE {winner:.4g} of {verdict['contender']} beside {seasonal:.4g} of seasonal naive",
             {"winner_mae": winner, "seasonal_naive_mae": seasonal},
         ),
-        "interval_coverage_is_near_nominal": _coverage_is_near(verdict),
+        "interval_coverage_is_near_nominal": coverage_is_near(verdict),
     }
 
 
-def _coverage_is_near(verdict: Mapping[str, Any]) -> GateResult:
+def coverage_is_near(verdict: Mapping[str, Any]) -> GateResult:
+    """Say what the contender's intervals covered on the holdout, at each level."""
     levels = overall(coverage_of(verdict))
     if not levels:
         why = why_no_intervals(verdict)

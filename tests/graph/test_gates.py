@@ -23,11 +23,13 @@ from scalecast_assets.assets.comparison import CONTENDER
 from scalecast_assets.checks import gates
 from scalecast_assets.contract.bundle import read_bundle, read_manifest
 from scalecast_assets.contract.columns import FEATURES, feature_contract_hash
+from scalecast_assets.contract.intervals import LEVELS
 from scalecast_assets.contract.pointers import read_serving, read_state_pointer
 from scalecast_assets.contract.store import DirectoryStore
 from scalecast_assets.forecasting import artefact, comparison
 from scalecast_assets.forecasting.candidates import graphs
 from scalecast_assets.forecasting.candidates.base import FittedModel
+from scalecast_assets.forecasting.conformal import CoverageRow
 from scalecast_assets.promotion import switching
 from scalecast_assets.promotion.publishing import publish_bundle
 from tests import independent_leaderboard as independent
@@ -240,9 +242,36 @@ def test_warnings_compare_the_best_learned_model_with_the_baselines() -> None:
     board = [{"name": name, "mae": mae} for name, mae in maes.items()]
     board.append({"name": keys.SEASONAL_NAIVE, "mae": 3.5})
     verdict: dict[str, Any] = {"leaderboard": board, "contender": keys.RANDOM_FOREST}
-    assert all(result.passed for result in gates.warnings_of(verdict).values())
+    names = ("learned_model_beats_baselines", "winner_beats_seasonal_naive")
+    assert all(gates.warnings_of(verdict)[name].passed for name in names)
     board[3]["mae"] = 4.0
-    assert not any(result.passed for result in gates.warnings_of(verdict).values())
+    assert not any(gates.warnings_of(verdict)[name].passed for name in names)
+
+
+@pytest.mark.parametrize(
+    ("level", "covered", "passes"),
+    [(80, 0.76, True), (80, 0.74, False), (80, 0.86, False), (95, 0.99, True), (50, 0.56, False)],
+)
+def test_a_warning_says_when_a_level_does_not_cover_what_it_says(
+    level: int, covered: float, passes: bool
+) -> None:
+    rows = [
+        CoverageRow(
+            "all", one, 9_000, covered if one == level else one / 100, 0.1, 0.1, 2.0, 1.0
+        ).to_json()
+        for one in LEVELS
+    ]
+    found = gates.coverage_is_near({"coverage": {"why_none": None, "rows": rows}})
+    assert found.passed == passes
+    assert f"{covered:.1%} in the {level} % interval" in found.description
+    assert found.metadata[f"covered_{level}"] == covered
+
+
+@pytest.mark.parametrize("verdict", [{}, {"coverage": {"why_none": "too short", "rows": []}}])
+def test_without_intervals_the_warning_says_that_it_cannot_tell(verdict: dict[str, Any]) -> None:
+    found = gates.coverage_is_near(verdict)
+    assert found.passed
+    assert found.description.startswith("Cannot tell: no intervals, ")
 
 
 def test_the_comparison_names_each_candidate_that_does_not_stand_on_the_training_set(
