@@ -81,7 +81,7 @@ class Stage:
 
     def undisturbed(self, scene: Scene) -> dict[str, Any]:
         """The fingerprint of the scene's end when nothing happens to it."""
-        name = repr(scene)
+        name = f"{type(self.place).__name__} {scene}"
         if name not in self._undisturbed:
             self.set_up(scene)
             self.finish(scene)

@@ -115,7 +115,7 @@ def test_an_endpoint_that_is_gone_between_two_files_is_waited_for_by_the_next_ru
         run.wait_until_held()
     run.go_on()
     assert run.wait() == 1, run.said
-    assert "cannot be reached" in str(place.query("select body from dagster.event_logs"))
+    assert "cannot be reached" in str(place.query("select event from dagster.event_logs"))
     with S3Proxy(moto_endpoint).running() as endpoint:
         place.more = place.more | {"AWS_ENDPOINT_URL": endpoint.url}
         assert bucket.after_the_fault(TWO_FILES) == undisturbed

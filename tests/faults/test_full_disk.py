@@ -60,7 +60,7 @@ def test_a_run_on_a_full_disk_fails_and_the_next_makes_it_good(stage: Stage, fol
         filler = fill(place.home / folder)
         run = place.run(TWO_FILES.work)
         assert run.wait() == 1, run.said
-        assert "No space left on device" in str(place.query("select body from dagster.event_logs"))
+        assert "No space left on device" in str(place.query("select event from dagster.event_logs"))
         filler.unlink()
         assert stage.after_the_fault(TWO_FILES) == undisturbed
 
@@ -70,7 +70,7 @@ def test_a_run_that_meets_its_quota_fails_and_the_next_makes_it_good(stage: Stag
     place = stage.set_up(TWO_FILES)
     run = place.run(TWO_FILES.work, Disturbance(file_limit=2000))
     assert run.wait() == 1, run.said
-    assert "File too large" in str(place.query("select body from dagster.event_logs"))
+    assert "File too large" in str(place.query("select event from dagster.event_logs"))
     assert stage.after_the_fault(TWO_FILES) == undisturbed
 
 
