@@ -101,6 +101,7 @@ class Stage:
         assert_nobody_waits_for_the_dead(self.place)
         self.finish(scene)
         assert_nobody_waits_for_the_dead(self.place)
+        assert_no_litter(self.place)
         return fingerprint(self.place)
 
     def finish(self, scene: Scene) -> None:
@@ -152,6 +153,12 @@ def assert_nobody_waits_for_the_dead(place: Place) -> None:
         "select status from dagster.runs where status not in ('SUCCESS', 'FAILURE', 'CANCELED')"
     )
     assert under_way == []
+
+
+def assert_no_litter(place: Place) -> None:
+    """What a killed run spooled, or dbt wrote for it, is gone: it may be gigabytes."""
+    left = [*(place.home / "spool").glob("*"), *(place.home / "dbt").glob("run-*")]
+    assert left == []
 
 
 def look_for_killed_runs(place: Place) -> None:

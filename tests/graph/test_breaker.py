@@ -19,6 +19,7 @@ from scalecast_assets.assets.ingestion import RawFormat, demand_data, raw_demand
 from scalecast_assets.checks import expectations, gates
 from scalecast_assets.checks.expectations import raw_demand_suite
 from scalecast_assets.contract.pointers import read_serving, read_state_pointer
+from scalecast_assets.ingest.intake import READABLE
 from scalecast_assets.resources.object_store import ObjectStoreResource
 from scalecast_assets.resources.warehouse import WarehouseResource
 from tests.factories_files import GOOD, Pipeline
@@ -171,7 +172,9 @@ def ingestion(database_url: str, tmp_path: Path) -> Iterator[Ingestion]:
 
 
 ALONE = dg.AssetSelection.assets(keys.DEMAND_DATA)
-UNJUDGED = dg.AssetSelection.assets(keys.RAW_DEMAND).without_checks()
+UNJUDGED = dg.AssetSelection.assets(keys.RAW_DEMAND).without_checks() | dg.AssetSelection.checks(
+    dg.AssetCheckKey(dg.AssetKey(keys.RAW_DEMAND), READABLE)  # which it makes itself
+)
 
 
 @pytest.mark.parametrize("how", ["the suite raises", "landed without the suite"])
