@@ -36,6 +36,9 @@ class S3Proxy:
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         """Handle one request, as it should be or not."""
+        if self._released.is_set():
+            self._reset(request)
+            return
         length = int(request.headers.get("Content-Length", 0))
         body = request.rfile.read(length)
         fault = self._fault_of(request)
@@ -112,7 +115,7 @@ class S3Proxy:
 
     @contextmanager
     def running(self) -> Iterator["S3Proxy"]:
-        """Listen on a free port."""
+        """Listen on a free port; afterwards, connections that were kept open are cut too."""
         proxy = self
 
         class Handler(BaseHTTPRequestHandler):

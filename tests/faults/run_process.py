@@ -32,7 +32,7 @@ PRELOADED = (
 )
 """What the fork server imports before the first run."""
 
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 900.0
 
 
 @dataclass(frozen=True)
