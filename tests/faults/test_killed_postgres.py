@@ -47,7 +47,8 @@ class Server:
         ("could not create file: File exists"); nobody but this test copies one.
         """
         place = self.stage.set_up(scene)
-        place.query("checkpoint")
+        with psycopg.connect(place.server.url("postgres"), autocommit=True) as connection:
+            connection.execute("checkpoint")
         return place
 
     def kill(self) -> None:
