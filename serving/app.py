@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from starlette.concurrency import run_in_threadpool
 
+from serving.deadlines import Deadlines
 from serving.errors import install_handlers
 from serving.gate import Gate
 from serving.heavy import Heavy
@@ -36,7 +37,7 @@ from serving.routes import (
     series,
     timeseries,
 )
-from serving.routes.dependencies import Parts
+from serving.routes.dependencies import Parts, PlainRoute
 from serving.settings import Settings
 from serving.stores import open_store
 
@@ -75,7 +76,15 @@ def create_app(settings: Settings) -> FastAPI:
     )
     install_handlers(app)
     keys = KeyRing(settings.api_keys, settings.api_keys_file)
-    app.add_middleware(Gate, settings=settings, keys=keys, metrics=counted)
+    app.state.deadlines = Deadlines()
+    app.add_middleware(
+        Gate,
+        settings=settings,
+        keys=keys,
+        metrics=counted,
+        deadlines=app.state.deadlines,
+        direct=[route for route in predict.router.routes if isinstance(route, PlainRoute)],
+    )
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

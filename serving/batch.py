@@ -18,7 +18,7 @@ from serving.answers import OPEN_UNKNOWN, Answers
 from serving.model import LoadedModel
 from serving.paths import Paths
 from serving.state import LoadedState
-from serving.wide import WidePredictor
+from serving.wide import WidePredictor, finite_or_nan, in_parts
 
 UNKNOWN: Final = -1
 """The index of a store, product or series that has never been seen."""
@@ -57,8 +57,8 @@ class Batch:
         self._panel: Panel = state.panel
         self._codes = codes
         self._cold_start = state.cold_start
-        self._predictor = WidePredictor(model.predictor)
-        self._paths = Paths(state.panel, codes, self._predictor, state.cold_start)
+        self._predictor = model.predictor
+        self._paths = Paths(state.panel, codes, WidePredictor(model.predictor), state.cold_start)
         panel = state.panel
         keys = panel.series_store.astype(np.int64) * len(panel.products) + panel.series_product
         self._order = np.argsort(keys)
@@ -140,19 +140,25 @@ class Batch:
 
         ``at`` are the series' indices in ``panel``, ``series`` those in the whole panel.
         """
-        matrix, has_history = features(
-            panel,
-            at,
-            questions.day[rows],
-            questions.price[rows],
-            questions.promotion[rows],
-            self._codes.store[series],
-            self._codes.product[series],
-        )
         told = np.full(len(rows), np.nan)
-        asked = as_model_input(matrix if has_history.all() else matrix[has_history])
-        told[has_history] = np.maximum(self._predictor.finite_or_nan(asked), 0.0)
-        return told
+        codes = self._codes
+
+        def ask(part: slice) -> None:
+            asked, which = rows[part], series[part]
+            matrix, has_history = features(
+                panel,
+                at[part],
+                questions.day[asked],
+                questions.price[asked],
+                questions.promotion[asked],
+                codes.store[which],
+                codes.product[which],
+            )
+            known = as_model_input(matrix if has_history.all() else matrix[has_history])
+            told[part][has_history] = finite_or_nan(self._predictor, known)
+
+        in_parts(len(rows), ask)
+        return np.asarray(np.maximum(told, 0.0))
 
     def _start_cold(
         self, prediction: NDArray[np.float64], source: NDArray[np.int8], places: Places

@@ -4,7 +4,6 @@ FastAPI's own body parsing has no size limit and is not strict about JSON's type
 ``read_json`` instead and declare the same model with ``described``.
 """
 
-import asyncio
 import json
 from collections.abc import Mapping
 from typing import Any, Final, TypeVar
@@ -13,6 +12,7 @@ from fastapi import Request
 from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 
+from serving.deadlines import Deadlines
 from serving.errors import ApiError, problem, problems_of
 from serving.settings import Limits
 
@@ -87,8 +87,9 @@ async def read_body(request: Request, limits: Limits, max_bytes: int) -> bytes:
         ApiError: 408 or 413.
         ClientDisconnect: the caller hung up.
     """
+    deadlines: Deadlines = request.app.state.deadlines
     try:
-        async with asyncio.timeout(limits.body_seconds):
+        with deadlines.within(limits.body_seconds):
             return await _collect(request, max_bytes)
     except TimeoutError:
         rule = f"must arrive within {limits.body_seconds:g} seconds"

@@ -17,7 +17,7 @@ import numpy as np
 from scalecast_assets.contract.cold_start import Source
 from scalecast_assets.contract.columns import KEPT_HISTORY_DAYS, MAX_HORIZON_DAYS
 from scalecast_assets.contract.features import as_model_input, features_one
-from scalecast_assets.contract.panel import Panel
+from scalecast_assets.contract.panel import WINDOW, Panel
 from scalecast_assets.contract.rolling import roll_forward
 from serving.batch import Batch
 from serving.model import LoadedModel, PredictionFailed
@@ -86,6 +86,8 @@ class Forecaster:
         self._panel = state.panel
         self._encoders = model.encoders
         self.codes = self._encoders.codes(state.panel)
+        self._until: list[int] = state.panel.until.tolist()
+        self._kept_days = int(state.panel.open.shape[1]) - WINDOW
         self._paths: dict[int, Panel] = {}
         self._paths_lock = threading.Lock()
         self._warm_up()
@@ -125,17 +127,12 @@ class Forecaster:
             store=store,
             product=panel.product_index.get(question.product_id),
             day=question.date.toordinal() - EPOCH,
-            until=panel.end_day if store is None else int(panel.until[store]),
+            until=panel.end_day if store is None else self._until[store],
         )
 
     def _check_date(self, question: Question, place: _Place) -> None:
-        if place.store is None:
-            first, last = place.until - KEPT_HISTORY_DAYS + 1, place.until + MAX_HORIZON_DAYS
-        else:
-            first, last = (
-                self._panel.earliest_day(place.store),
-                self._panel.latest_day(place.store),
-            )
+        kept = KEPT_HISTORY_DAYS if place.store is None else self._kept_days
+        first, last = place.until + 1 - kept, place.until + MAX_HORIZON_DAYS
         if not first <= place.day <= last:
             whose = "the history" if place.store is None else f"store {question.store_id!r}"
             raise DateOutOfRange(question.date, date_rule(first, last, whose, place.until))
@@ -167,7 +164,7 @@ class Forecaster:
         )
         if not has_history:
             return None
-        return max(float(self.model.predictor(as_model_input(row))[0]), 0.0)
+        return max(self.model.predictor.one(as_model_input(row)), 0.0)
 
     def _path_of(self, series: int) -> Panel:
         """Return the series' history prolonged by its own forecasts, rolled once and remembered.

@@ -6,18 +6,22 @@ long, adds the security headers, counts, and logs what failed or was slow. A bug
 500 in the one shape of errors. Bodies are limited in ``bodies.py``, batches in ``routes/heavy.py``.
 """
 
-import asyncio
 import logging
 import re
 import secrets
 import time
+from collections.abc import Sequence
 from typing import Any, Final
 
+from fastapi import Request
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving import logs
-from serving.errors import error_reply, problem
+from serving.deadlines import Deadlines
+from serving.errors import ApiError, error_reply, problem
 from serving.keys import KeyRing
 from serving.metrics import Metrics
 from serving.schemas import Problem
@@ -77,11 +81,21 @@ class Gate:
     """ASGI middleware around the whole application."""
 
     def __init__(
-        self, app: ASGIApp, *, settings: Settings, keys: KeyRing, metrics: Metrics
+        self,
+        app: ASGIApp,
+        *,
+        settings: Settings,
+        keys: KeyRing,
+        metrics: Metrics,
+        deadlines: Deadlines,
+        direct: Sequence[APIRoute],
     ) -> None:
+        """``direct`` routes are answered without the router, which costs as much as a forecast."""
         self._app = app
         self._limits = settings.limits
         self._log_all = settings.log_requests
+        self._deadlines = deadlines
+        self._direct = {(route.path, "POST"): route for route in direct}
         self._keys = keys
         self._metrics = metrics
         self._under_way = 0
@@ -124,8 +138,19 @@ class Gate:
 
     async def _answer(self, scope: Scope, receive: Receive, passage: _Passage) -> None:
         try:
-            async with asyncio.timeout(self._limits.request_seconds):
-                await self._app(scope, receive, passage)
+            with self._deadlines.within(self._limits.request_seconds):
+                direct = self._direct.get((scope["path"], scope["method"]))
+                if direct is None:
+                    await self._app(scope, receive, passage)
+                else:
+                    scope["route"] = direct
+                    response = await direct.endpoint(Request(scope, receive, passage))
+                    await response(scope, receive, passage)
+        except ApiError as error:  # of a direct route; behind the router they are handled there
+            refusal = error_reply(error.status, error.problems, error.headers)
+            await refusal(scope, receive, passage)
+        except ClientDisconnect:
+            passage.status = passage.status or 400  # nobody is there to read it
         except TimeoutError:
             logger.warning("a request took longer than %g s", self._limits.request_seconds)
             rule = f"must be answered within {self._limits.request_seconds:g} s; ask for less"

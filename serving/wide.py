@@ -15,10 +15,22 @@ from numpy.typing import NDArray
 from serving.model import PredictionFailed, Predictor
 
 THREADS: Final = os.cpu_count() or 1
-LEAST_ROWS: Final = 256
-"""Fewer rows than this are not worth a part of their own."""
+
+PART_ROWS: Final = 1_000
+"""Rows of a part: few enough to stay in a processor's cache, many enough to be worth a call."""
 
 _pool: Final = ThreadPoolExecutor(THREADS, thread_name_prefix="predict")
+
+
+def in_parts(n_rows: int, work: Callable[[slice], None]) -> None:
+    """Do the work for all rows, part by part, on every core; not from within such work."""
+    parts = [slice(begin, begin + PART_ROWS) for begin in range(0, n_rows, PART_ROWS)]
+    if len(parts) < 2:
+        for part in parts:
+            work(part)
+        return
+    for done in [_pool.submit(work, part) for part in parts]:
+        done.result()
 
 
 class WidePredictor:
@@ -33,27 +45,22 @@ class WidePredictor:
         Raises:
             PredictionFailed: the graph fails, or a demand is not finite.
         """
-        return self._in_parts(self._predictor, rows)
+        demand = np.empty(len(rows))
 
-    def finite_or_nan(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Do the same, but answer NaN for the rows alone that fail or are not finite."""
-        return self._in_parts(self._forgiving, rows)
+        def ask(part: slice) -> None:
+            demand[part] = self._predictor(rows[part])
 
-    def _forgiving(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
-        try:
-            return self._predictor(rows)
-        except PredictionFailed:
-            if len(rows) == 1:
-                return np.full(1, np.nan)
-        half = len(rows) // 2
-        return np.concatenate([self._forgiving(rows[:half]), self._forgiving(rows[half:])])
+        in_parts(len(rows), ask)
+        return demand
 
-    def _in_parts(
-        self, ask: Callable[[NDArray[np.float32]], NDArray[np.float64]], rows: NDArray[np.float32]
-    ) -> NDArray[np.float64]:
-        n_parts = min(THREADS, len(rows) // LEAST_ROWS)
-        if n_parts < 2:
-            return ask(rows) if len(rows) else np.empty(0)
-        parts = np.array_split(rows, n_parts)
-        others = [_pool.submit(ask, part) for part in parts[1:]]
-        return np.concatenate([ask(parts[0]), *(other.result() for other in others)])
+
+def finite_or_nan(predictor: Predictor, rows: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the demand of each row, NaN for the rows alone that fail or are not finite."""
+    try:
+        return predictor(rows) if len(rows) else np.empty(0)
+    except PredictionFailed:
+        if len(rows) == 1:
+            return np.full(1, np.nan)
+    half = len(rows) // 2
+    parts = [finite_or_nan(predictor, part) for part in (rows[:half], rows[half:])]
+    return np.concatenate(parts)
