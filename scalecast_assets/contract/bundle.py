@@ -191,6 +191,11 @@ def read_state(store: ObjectStore, pointer: StatePointer) -> bytes:
     return data
 
 
+def read_file(store: ObjectStore, manifest: Manifest, name: str) -> bytes:
+    """Return the verified bytes of a file that the manifest names; raises ``BundleError``."""
+    return _read_verified(store, manifest, name)
+
+
 def verify_files(store: ObjectStore, manifest: Manifest, skip: Container[str] = ()) -> None:
     """Stream every file the manifest names and verify it; raises ``BundleError``."""
     for name, expected in sorted(manifest.files.items()):
