@@ -5,10 +5,13 @@ import time
 from pathlib import Path
 
 import dagster as dg
+import psycopg
 import pytest
 
 from scalecast_assets import keys
 from scalecast_assets.definitions import build_definitions
+from scalecast_assets.monitoring.retraining import request_retraining, waiting_requests
+from scalecast_assets.monitoring.schema import ensure_monitoring
 from tests.graph.command import Shell
 from tests.graph.world import World, failures
 
@@ -59,9 +62,15 @@ def test_the_daily_job_leaves_what_the_next_run_and_the_served_model_need(world:
     assert purge_by_job(world, dry_run=False) == {}
     assert world.pointer
     assert {world.pointer.version, world.pointer.previous} == {weak, "1.0.0"} == set(world.versions)
+    with psycopg.connect(world.database_url, autocommit=True) as connection:
+        ensure_monitoring(connection)
+        request_retraining(connection, "drift", weak, reason="r", evidence={}, run_id="of old")
+        assert len(waiting_requests(connection)) == 1
     result = world.run(keys.MODEL_COMPARISON, keys.PROMOTED_MODEL, keys.SERVING_STATE)
     assert result.success, failures(result)
     assert world.pointer.version == "1.2.0", "the candidates of the current training set are there"
+    with psycopg.connect(world.database_url) as connection:
+        assert waiting_requests(connection) == [], "the promotion has answered"
 
 
 def test_the_schedule_runs_every_day_unless_somebody_stops_it(world: World) -> None:
