@@ -6,7 +6,7 @@ from typing import Final
 import dagster as dg
 import psycopg
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
@@ -62,7 +62,8 @@ def size_of(number: int) -> str:
 def _print(report: Report, console: Console) -> None:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for column in ("area", "what", "items", "size", "why"):
-        table.add_column(column, justify="right" if column in ("items", "size") else "left")
+        justify: JustifyMethod = "right" if column in ("items", "size") else "left"
+        table.add_column(column, justify=justify, overflow="fold")
     for removal in report.removed[:LISTED]:
         table.add_row(
             removal.area,
