@@ -27,6 +27,7 @@ from scalecast_assets.automation import (
 from scalecast_assets.checks.expectations import raw_demand_suite
 from scalecast_assets.checks.gates import MODEL_GATES, build_model_gates
 from scalecast_assets.checks.world import build_world_checks
+from scalecast_assets.maintenance import build_rebuild_job, build_retention
 from scalecast_assets.resources.configured import alert_channels, store_resource
 from scalecast_assets.resources.pipeline import PipelineResource
 from scalecast_assets.resources.warehouse import WarehouseResource
@@ -61,8 +62,8 @@ def build_definitions(settings: Settings, **overrides: Any) -> dg.Definitions:
                 live_error_ratio=settings.live_error_ratio,
             ),
         ],
-        jobs=build_jobs(),
-        schedules=schedules,
+        jobs=[*build_jobs(), build_rebuild_job()],
+        schedules=[*schedules, build_retention(settings)],
         sensors=[
             killed_runs,
             build_feed_sensor(

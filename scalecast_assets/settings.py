@@ -35,6 +35,8 @@ FOREIGN: Final = frozenset(
         "SCALECAST_MAX_BODY_BYTES",
         "SCALECAST_LOG_LEVEL",
         "SCALECAST_BENCH_DATA",
+        "SCALECAST_CODE_HOST",
+        "SCALECAST_CODE_PORT",
         "SCALECAST_PG_HOST",
         "SCALECAST_PG_PORT",
         "SCALECAST_PG_USER",
@@ -47,11 +49,14 @@ FOREIGN: Final = frozenset(
         "SCALECAST_PG_CONNECT_TIMEOUT",
     }
 )
-"""Names that belong to the sidecar, to dbt's profile or to the benchmarks."""
+"""Names that belong to the sidecar, to workspace.yaml, to dbt's profile or to the benchmarks."""
 
 FITTED: Final = (keys.LINEAR_REGRESSION, keys.RANDOM_FOREST, keys.XGBOOST, keys.PYTORCH_NN)
 TUNED: Final = (keys.RANDOM_FOREST, keys.XGBOOST)
 """The candidates with a budget of rows for fitting, and those that besides tune on one."""
+
+SCORED_DAYS: Final = 91 + MAX_HORIZON_DAYS
+"""Corrections are followed 91 days back, and what was promised that day up to a horizon before."""
 
 
 OFF: Final = "off"
@@ -158,6 +163,41 @@ class Settings(BaseSettings):
         le=24 * 365,
         description="Hours without a new file after which the feed is stale; 0: never.",
     )
+    keep_models: int = Field(
+        default=10,
+        ge=0,
+        description="Model versions to keep, the served and the one before besides; 0: all.",
+    )
+    keep_training_sets_days: int = Field(
+        default=30,
+        ge=0,
+        description="Days to keep training sets and candidates of no kept version; 0: for ever.",
+    )
+    keep_states_days: int = Field(
+        default=7,
+        ge=0,
+        description="Days to keep serving states that are not served any more; 0: for ever.",
+    )
+    keep_forecasts_days: int = Field(
+        default=150,
+        ge=0,
+        description="Days of origins to keep in ml.forecasts and forecasts/, 147 or more; 0: all.",
+    )
+    keep_quarantine_days: int = Field(
+        default=90,
+        ge=0,
+        description="Days to keep the folders of refused files under quarantine/; 0: for ever.",
+    )
+    keep_logs_days: int = Field(
+        default=30,
+        ge=0,
+        description="Days to keep logs and cached files under the home; 0: for ever.",
+    )
+    keep_runs_days: int = Field(
+        default=90,
+        ge=0,
+        description="Days to keep Dagster's records of runs that ended; 0: for ever.",
+    )
     ui_port: int | None = Field(
         default=None,
         ge=1,
@@ -229,6 +269,16 @@ class Settings(BaseSettings):
                 "expected a cron string of five fields such as '0 3 * * 1' (Mondays at 03:00 UTC), "
                 f"or {OFF!r}"
             ) from None
+        return value
+
+    @field_validator("keep_forecasts_days")
+    @classmethod
+    def _as_long_as_scored(cls, value: int) -> int:
+        if 0 < value < SCORED_DAYS:
+            raise ValueError(
+                f"corrections of sales are scored against forecasts of the last {SCORED_DAYS} days:"
+                f" expected 0 (for ever), or {SCORED_DAYS} or more"
+            )
         return value
 
     @field_validator("database_url", "dagster_database_url")

@@ -17,7 +17,7 @@ from scalecast_assets.ingest.attempts import read_attempts
 from scalecast_assets.ingest.ledger import LedgerFile
 from scalecast_assets.ingest.rules import RULES
 from scalecast_assets.ingest.schema import Connection
-from scalecast_assets.ingest.verdict import report_key
+from scalecast_assets.ingest.verdict import REPORT_NAME, page_key
 from scalecast_assets.ingest.wording import counted
 
 LOOK_UPS: Final = 50
@@ -60,7 +60,9 @@ where
     not (r.replace_run is not null and r.file_seq < replaced.file_seq)
     and not exists (
         select from named l
-        where l.name = r.name and l.file_seq > r.file_seq and l.state in ('published', 'refused')
+        where
+            l.name = r.name and l.file_seq > r.file_seq
+            and l.state in ('published', 'refused', 'withdrawn')
     )
 order by coalesce(r.replace_run, r.sha256), r.reason like 'not loaded:%%', r.file_seq
 """
@@ -118,8 +120,9 @@ def _refusal(rows: Sequence[dict[str, Any]], store: ObjectStore) -> Cause:
         headline=f"File refused: {first.key}",
         what=f"{loaded} {reasons}",
         to_do=(
-            f"Correct the lines that {store.url_of(report_key(first))} names and drop the file "
-            "again under its name, or take it out of raw/. Other files are not held up."
+            f"Correct the lines that {store.url_of(page_key(first))} explains (all of them: "
+            f"{REPORT_NAME} beside it) and drop the file again under its name, or take it out of "
+            "raw/. Other files are not held up."
             if judged
             else "Do as the reason says, or take the file out of raw/. Others are not held up."
         ),

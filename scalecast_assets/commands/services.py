@@ -1,4 +1,4 @@
-"""The processes of ``scalecast up``: Dagster UI, daemon and prediction API, until Ctrl-C.
+"""The processes of ``scalecast up``: code server, Dagster UI, daemon, API, until Ctrl-C.
 
 Each child is in a session of its own, so that Ctrl-C reaches only this process, which then stops
 them in order and waits. Postgres belongs to ``runtime.running`` and outlives them all.
@@ -18,12 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Final, Self
+from urllib.parse import urlsplit
 
 from scalecast_assets.settings import PROJECT_ROOT, SettingsError, variable
 
 HOST: Final = "127.0.0.1"
 UI_PORT: Final = 3000
 API_PORT: Final = 8000
+CODE_PORT: Final = 4266
 STOP_SECONDS: Final = 15.0
 
 
@@ -34,6 +36,7 @@ class Service:
     name: str
     command: Sequence[str]
     ready_url: str | None = None
+    """``http://…``, or ``grpc://host:port`` for Dagster's protocol."""
 
 
 class Services:
@@ -119,6 +122,23 @@ class Services:
         return "\n".join(["last lines of " + str(self.log_file(name)), *lines[-10:]])
 
 
+def code_server(port: int) -> Service:
+    """The one process that loads the asset graph; the daemon's runs are its children."""
+    command = _script(
+        "dagster",
+        *("code-server", "start", "-h", HOST, "-p", str(port)),
+        *("-m", "scalecast_assets.definitions", "--location-name", "scalecast"),
+        # Not whatever `dagster` the PATH has, if it has one.
+        "--use-python-environment-entry-point",
+    )
+    return Service("dagster-code", command, f"grpc://{HOST}:{port}")
+
+
+def code_server_address(port: int) -> dict[str, str]:
+    """The variables by which ``workspace.yaml`` finds the code server."""
+    return {"SCALECAST_CODE_HOST": HOST, "SCALECAST_CODE_PORT": str(port)}
+
+
 def dagster_ui(port: int) -> Service:
     """The Dagster UI on loopback."""
     command = _script("dagster-webserver", "-h", HOST, "-p", str(port), *_WORKSPACE)
@@ -168,6 +188,8 @@ def _is_free(port: int) -> bool:
 
 
 def _answers(url: str) -> bool:
+    if url.startswith("grpc:"):
+        return _serves_code(urlsplit(url).netloc)
     try:
         with urllib.request.urlopen(url, timeout=2):
             return True
@@ -175,6 +197,20 @@ def _answers(url: str) -> bool:
         return True
     except OSError:
         return False
+
+
+def _serves_code(address: str) -> bool:
+    import grpc  # type: ignore[import-untyped]
+    from grpc_health.v1 import health_pb2  # type: ignore[import-untyped]
+    from grpc_health.v1.health_pb2_grpc import HealthStub  # type: ignore[import-untyped]
+
+    request = health_pb2.HealthCheckRequest(service="DagsterApi")
+    with grpc.insecure_channel(address) as channel:
+        try:
+            found = HealthStub(channel).Check(request, timeout=2)
+        except grpc.RpcError:
+            return False
+    return bool(found.status == health_pb2.HealthCheckResponse.SERVING)
 
 
 def _signal_group(child: subprocess.Popen[bytes], number: int) -> None:

@@ -9,6 +9,7 @@ from typing import Final
 
 RAW_PREFIX: Final = "raw/"
 MODELS_PREFIX: Final = "models/"
+FORECASTS_PREFIX: Final = "forecasts/"
 MODEL_POINTER: Final = "serving/model.json"
 STATE_POINTER: Final = "serving/state.json"
 
@@ -82,7 +83,7 @@ def archive_key(sha256: str) -> str:
 
 def forecast_key(origin: str, name: str) -> str:
     """``forecasts/<origin>/<name>``: the coming days' forecasts; ``origin`` is an ISO day."""
-    return f"forecasts/{origin}/{name}"
+    return f"{FORECASTS_PREFIX}{origin}/{name}"
 
 
 def quarantine_key(file: str, name: str) -> str:

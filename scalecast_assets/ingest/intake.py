@@ -1,8 +1,8 @@
-"""Which files a run takes: the named ones, or all that wait; and what earlier runs left behind.
+"""Which files a run takes: the named ones, or all that wait in the bucket.
 
-Known bytes are skipped with a message, whatever their key. Files that an earlier run landed and
-never brought to an end are taken over. A file that cannot be read does not hold up the others, and
-is read again by every intake. One intake at a time, by an advisory lock.
+Known bytes are skipped with a message, whatever their key. A file that cannot be read does not hold
+up the others, and is read again by every intake. What earlier runs left behind is taken over from
+``left_over.py``. One intake at a time, by an advisory lock.
 """
 
 import contextlib
@@ -13,7 +13,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, Literal
 
-from scalecast_assets.contract.layout import archive_key
 from scalecast_assets.contract.objects import ObjectInfo, ObjectStore, ObjectUnreadable
 from scalecast_assets.ingest.attempts import begin_attempt, end_attempt, note_error
 from scalecast_assets.ingest.landing import (
@@ -21,13 +20,10 @@ from scalecast_assets.ingest.landing import (
     LandingError,
     SpooledFile,
     archive,
-    drop_landed,
-    landed_rows,
     spool,
 )
 from scalecast_assets.ingest.ledger import (
     LedgerFile,
-    files_in_state,
     find_content,
     is_raw,
     next_seq_at,
@@ -36,7 +32,8 @@ from scalecast_assets.ingest.ledger import (
     remember_object,
     waiting_objects,
 )
-from scalecast_assets.ingest.replacements import give_up
+from scalecast_assets.ingest.left_over import forget_decided, rows_at_hand
+from scalecast_assets.ingest.replacements import give_up_unfinished, seal
 from scalecast_assets.ingest.schema import LANDING_LOCK, Connection, ensure_schema, locked
 
 Outcome = Literal["landed", "known", "taken over", "unreadable"]
@@ -101,8 +98,8 @@ def take_in(
     with locked(conn, LANDING_LOCK), tempfile.TemporaryDirectory(dir=intake.spool_dir) as spool_dir:
         work = replace(intake, spool_dir=Path(spool_dir))
         with conn.transaction():
-            _forget_decided(conn)
-            _give_up_unfinished_replacements(conn, intake.run_id)
+            forget_decided(conn)
+            give_up_unfinished(conn, intake.run_id)
         objects = _chosen(conn, store, intake)
         outcomes: list[FileOutcome] = []
         seen: dict[str, str] = {}
@@ -118,7 +115,7 @@ def take_in(
         outcomes += _take_over(conn, store, work, set(seen), log)
         _refuse_to_ignore(intake, outcomes)
         if intake.replace:
-            _seal_replacement(conn, intake.run_id)
+            seal(conn, intake.run_id)
     return sorted(outcomes, key=lambda outcome: outcome.file_seq)
 
 
@@ -285,12 +282,10 @@ def _take_over(
     seen: set[str],
     log: Callable[[str], None],
 ) -> list[FileOutcome]:
-    """Have the rows of every undecided file at hand, landing them again where they are gone."""
+    """What earlier runs landed and never brought to an end, but for what this run has taken."""
+    assert intake.spool_dir is not None
     outcomes = []
-    for file in files_in_state(conn, "landed", "validated"):
-        whole = landed_rows(conn, file.file_seq) == file.rows
-        if not whole:
-            _land_again(conn, store, intake, file)
+    for file, whole in rows_at_hand(conn, store, intake.renames, intake.spool_dir):
         if file.sha256 in seen and whole:
             continue
         how = "as they were landed" if whole else "landed again from the archive"
@@ -299,62 +294,3 @@ def _take_over(
         if file.sha256 not in seen:
             outcomes.append(_outcome("taken over", file, message))
     return outcomes
-
-
-def _land_again(conn: Connection, store: ObjectStore, intake: Intake, file: LedgerFile) -> None:
-    assert intake.spool_dir is not None
-    spooled = spool(store, archive_key(file.sha256), intake.spool_dir)
-    try:
-        named = replace(spooled, name=Path(file.key).name)
-        landing = Landing(conn, file.run_id, file.replace_run is not None, intake.renames)
-        with conn.transaction():
-            landing.land(named, file.key, file.file_seq, file)
-            conn.execute(
-                "update warehouse.file_ledger set replace_run = %s, replace_size = %s"
-                " where file_seq = %s",
-                (file.replace_run, file.replace_size, file.file_seq),
-            )
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            spooled.path.unlink()
-
-
-def _forget_decided(conn: Connection) -> None:
-    """Drop the landed rows of files that are published or refused: the archive has the bytes."""
-    partitions = conn.execute(
-        "select substring(c.relname from '^demand_rows_(-?[0-9]+)$')::bigint"
-        " from pg_class c join pg_namespace n on n.oid = c.relnamespace"
-        " where n.nspname = 'landing' and c.relname ~ '^demand_rows_-?[0-9]+$' and c.relkind = 'r'"
-    ).fetchall()
-    undecided = {file.file_seq for file in files_in_state(conn, "landed", "validated")}
-    for (file_seq,) in partitions:
-        if file_seq not in undecided:
-            drop_landed(conn, file_seq)
-
-
-def _give_up_unfinished_replacements(conn: Connection, run_id: str) -> None:
-    """A replacement of which a file was not landed, or taken away, must not be published in part.
-
-    A file is taken away by a run that loads it again on its own.
-    """
-    unfinished = conn.execute(
-        "select replace_run from warehouse.file_ledger"
-        " where state in ('landed', 'validated') and replace_run <> %s group by replace_run"
-        " having bool_or(replace_size is null) or max(replace_size) > count(*)",
-        (run_id,),
-    ).fetchall()
-    reason = "waits: the replacement of everything by run {} was not finished; run that again"
-    for (run,) in unfinished:
-        give_up(conn, run, reason.format(run))
-
-
-def _seal_replacement(conn: Connection, run_id: str) -> None:
-    """Mark the replacement as whole: its files are now published together or not at all."""
-    with conn.transaction():
-        conn.execute(
-            "update warehouse.file_ledger f set replace_size = whole.size from"
-            " (select count(*) as size from warehouse.file_ledger"
-            " where replace_run = %(run)s and state in ('landed', 'validated')) whole"
-            " where f.replace_run = %(run)s and state in ('landed', 'validated')",
-            {"run": run_id},
-        )

@@ -16,7 +16,7 @@ from psycopg.rows import class_row
 from scalecast_assets.contract.objects import ObjectInfo, ObjectStore
 from scalecast_assets.ingest.schema import Connection
 
-State = Literal["landed", "validated", "published", "refused"]
+State = Literal["landed", "validated", "published", "refused", "withdrawn"]
 
 RAW_PREFIX: Final = "raw/"
 RAW_SUFFIXES: Final = (".csv", ".csv.gz")
@@ -39,7 +39,7 @@ class LedgerFile:
     replace_size: int | None
 
 
-_COLUMNS: Final[LiteralString] = (
+COLUMNS: Final[LiteralString] = (
     "sha256, file_seq, key, bytes, rows, rejected, state, reason, run_id, replace_run, replace_size"
 )
 
@@ -48,7 +48,7 @@ def find_content(conn: Connection, sha256: str) -> LedgerFile | None:
     """What the ledger knows of these bytes: what became of them last."""
     with conn.cursor(row_factory=class_row(LedgerFile)) as cursor:
         query: LiteralString = (
-            f"select {_COLUMNS} from warehouse.file_ledger where sha256 = %s"
+            f"select {COLUMNS} from warehouse.file_ledger where sha256 = %s"
             " order by file_seq desc limit 1"
         )
         return cursor.execute(query, (sha256,)).fetchone()
@@ -58,7 +58,7 @@ def files_in_state(conn: Connection, *states: State) -> list[LedgerFile]:
     """The files in any of the states, in the order in which they count."""
     with conn.cursor(row_factory=class_row(LedgerFile)) as cursor:
         query: LiteralString = (
-            f"select {_COLUMNS} from warehouse.file_ledger where state = any(%s) order by file_seq"
+            f"select {COLUMNS} from warehouse.file_ledger where state = any(%s) order by file_seq"
         )
         return cursor.execute(query, (list(states),)).fetchall()
 

@@ -8,7 +8,14 @@ import hashlib
 from dataclasses import dataclass
 
 from scalecast_assets.contract.bundle import REQUIRED_FILES, read_bundle, verify_files
-from scalecast_assets.contract.layout import MODEL_POINTER, STATE_POINTER, is_version, state_key
+from scalecast_assets.contract.layout import (
+    MANIFEST,
+    MODEL_POINTER,
+    STATE_POINTER,
+    is_version,
+    model_key,
+    state_key,
+)
 from scalecast_assets.contract.pointers import (
     Held,
     ServingPointer,
@@ -54,6 +61,7 @@ def promote(
         return Switched(pointer, False, f"{version} is served already; nothing to do")
     etag = expected_pointer.etag if expected_pointer else None
     _swap(store, MODEL_POINTER, pointer.to_bytes(), etag)
+    _not_purged(store, pointer, before)
     instead = f" instead of {before.version}" if before and before.version != version else ""
     return Switched(pointer, True, f"{version} is served now{instead}")
 
@@ -102,7 +110,27 @@ def publish_state(
         _still(store, expected_pointer)
         return pointer
     _swap(store, STATE_POINTER, data, expected_pointer.etag if expected_pointer else None)
+    if not store.exists(state_key(digest)):  # an old one that a purge had just begun to remove
+        store.put(state_key(digest), state)
     return pointer
+
+
+def _not_purged(store: ObjectStore, pointer: ServingPointer, before: ServingPointer | None) -> None:
+    """Look again at what is served now: a purge that had planned it away may have begun.
+
+    It removes the manifest and reads the pointer then, we the other way about, so that one of both
+    sees the other.
+    """
+    gone = [v for v in pointer.traffic if not store.exists(model_key(v, MANIFEST))]
+    if not gone:
+        return
+    held = read_serving(store)
+    if before and held and held.pointer == pointer:
+        _swap(store, MODEL_POINTER, before.to_bytes(), held.etag)
+    raise ConcurrentPromotion(
+        f"version {', '.join(gone)} was purged meanwhile; what was served before is served. Choose "
+        "another of `scalecast models`"
+    )
 
 
 def _still(store: ObjectStore, expected: Held[StatePointer]) -> None:

@@ -159,6 +159,17 @@ def _refreshing(instance: dg.DagsterInstance, run_id: str | None, conn: Connecti
     return None
 
 
+@contextmanager
+def training_held_off(conn: Connection) -> Iterator[bool]:
+    """Keep trainings from beginning while the block lasts; False, at once, if one is under way."""
+    held = _is_locked_by_us(conn, _TRAINING_LOCK)
+    try:
+        yield held
+    finally:
+        if held and not conn.closed:
+            conn.execute("select pg_advisory_unlock(hashtextextended(%s, 0))", (_TRAINING_LOCK,))
+
+
 def lives(run_id: str, conn: Connection) -> bool:
     """Say whether the process of a run that has begun is still there."""
     return not _is_free(conn, _ALIVE_LOCK + run_id)

@@ -29,6 +29,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "assets": BELOW_ASSETS | {"checks"},
     "automation": ANY | {"resources", "ingest", "monitoring", "contract"},
     "alerting": ANY | {"resources", "ingest", "contract"},
+    "retention": ANY | {"resources", "ingest", "promotion", "contract"},
     "keys": frozenset(),
     "settings": ANY | {"contract"},
     "serving": frozenset({"contract"}),

@@ -1,7 +1,7 @@
 """Files that rain into raw/ while the daemon is killed again and again, and what must come of it.
 
-The daemon runs as `scalecast up` starts it, in a session of its own; a kill is SIGKILL, of the
-daemon alone or of everything in its session: code server and runs. The expected warehouse is
+Daemon and code server run as `scalecast up` starts them; a kill is SIGKILL, of the daemon alone
+(runs go on until the next daemon begins) or of everything, runs included. The expected warehouse is
 computed here from the files, without any code of ScaleCast.
 """
 
@@ -10,11 +10,12 @@ import hashlib
 import os
 import random
 import signal
+import socket
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
@@ -22,7 +23,12 @@ from typing import Any, Final
 
 import psycopg
 
-from scalecast_assets.commands.services import dagster_daemon
+from scalecast_assets.commands.services import (
+    HOST,
+    code_server,
+    code_server_address,
+    dagster_daemon,
+)
 from scalecast_assets.contract.pointers import read_state_pointer
 from scalecast_assets.contract.store import DirectoryStore
 from scalecast_assets.resources.turns import lives
@@ -99,47 +105,50 @@ def query(database_url: str, sql: str) -> list[tuple[Any, ...]]:
 
 
 class Daemon:
-    """The daemon of a home, to be killed and started again."""
+    """Daemon and code server of a home, to be killed and started again."""
 
     def __init__(self, runtime: Runtime, more: dict[str, str]) -> None:
         self._environment = {**os.environ, **runtime.environment, **more}
         self._log = runtime.settings.home / "daemon.log"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._processes: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> None:
+        """Start a code server of its own and the daemon; none of them waits for the other."""
+        self._kill_all()
+        with socket.socket() as probe:
+            probe.bind((HOST, 0))
+            port = int(probe.getsockname()[1])
+        environment = {**self._environment, **code_server_address(port)}
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                list(dagster_daemon().command),
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            self._processes = [
+                subprocess.Popen(
+                    list(service.command),
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+                for service in (dagster_daemon(), code_server(port))
+            ]
 
     def kill(self, *, with_runs: bool) -> None:
-        assert self._process is not None
+        """Kill the daemon; ``with_runs`` also the code server, whose children the runs are."""
         if with_runs:
-            os.killpg(self._process.pid, signal.SIGKILL)
+            self._kill_all()
         else:
-            self._process.kill()
-        self._process.wait()
+            self._processes[0].kill()
+            self._processes[0].wait()
 
     def stop(self) -> None:
-        if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
-            try:
-                self._process.wait(60)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-        if self._process is not None:
-            for number in (signal.SIGTERM, signal.SIGKILL):
-                try:
-                    os.killpg(self._process.pid, number)
-                except ProcessLookupError:
-                    break
-                time.sleep(2)
+        """End everything."""
+        self._kill_all()
+
+    def _kill_all(self) -> None:
+        for process in self._processes:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 @contextmanager
