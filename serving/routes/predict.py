@@ -1,7 +1,7 @@
 """``POST /predict``: the demand for one product in one store on one day."""
 
+from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request, Response
-from starlette.concurrency import run_in_threadpool
 
 from serving.answers import reply_to
 from serving.bodies import described, read_json
@@ -45,7 +45,7 @@ async def predict(request: Request) -> Response:
         if forecaster.is_quick(question):
             answer = forecaster.answer(question)
         else:
-            answer = await run_in_threadpool(forecaster.answer, question)
+            answer = await run_sync(forecaster.answer, question, abandon_on_cancel=True)
     except DateOutOfRange as error:
         raise ApiError(422, problem("date", error.date.isoformat(), error.rule)) from None
     version = forecaster.model.version

@@ -12,7 +12,7 @@ from serving.bodies import described, read_json
 from serving.continuing import QUANTILES, Continued, continued
 from serving.errors import ApiError, problem
 from serving.forecaster import Forecaster
-from serving.routes.dependencies import Parts, PlainRoute, json_response, parts_of
+from serving.routes.dependencies import Parts, PlainRoute, errors, json_response, parts_of
 from serving.timeseries import (
     EXAMPLES,
     ForecastOutput,
@@ -45,7 +45,7 @@ ERRORS: Final[dict[int | str, dict[str, Any]]] = {
     "/v1/timeseries/forecast",
     summary="KServe's time-series forecast protocol",
     response_model=TimeSeriesReply,
-    responses=ERRORS,
+    responses={**errors(401), **ERRORS},
     openapi_extra=described(TimeSeriesRequest, EXAMPLES),
 )
 async def forecast(request: Request) -> Response:
