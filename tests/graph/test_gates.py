@@ -14,6 +14,7 @@ import pytest
 from scalecast_assets import keys
 from scalecast_assets.assets.comparison import CONTENDER
 from scalecast_assets.checks import gates
+from scalecast_assets.contract.bundle import read_bundle
 from scalecast_assets.contract.pointers import read_state_pointer
 from scalecast_assets.forecasting import artefact
 from scalecast_assets.forecasting.candidates import graphs
