@@ -96,27 +96,57 @@ def run(
     sys.exit(outcome.exit_code)
 
 
+@cli.command(epilog=_examples("scalecast retrain", "scalecast retrain --json"))
+@_JSON
+def retrain(as_json: bool) -> None:
+    """Train, compare and promote on the data as they are; nothing is loaded."""
+    from scalecast_assets.commands.outcome import in_words
+    from scalecast_assets.commands.outcome import retrain as train
+    from scalecast_assets.resources.turns import let_training_end
+
+    with _running() as runtime:
+        let_training_end(runtime.database_url, lambda text: click.echo(text, err=True))
+        outcome = train(runtime)
+    if as_json:
+        click.echo(json.dumps(outcome.to_json(), indent=2, allow_nan=False))
+    else:
+        click.echo(in_words(outcome))
+    sys.exit(outcome.exit_code)
+
+
 @cli.command(
     epilog=_examples(
-        "scalecast validate sales.csv", "scalecast validate sales.csv --report bad_lines.csv"
+        "scalecast validate sales.csv",
+        "scalecast validate sales.csv --report bad_lines.csv",
+        "scalecast validate sales.csv --report page.html --data-docs docs",
     )
 )
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path))
 @click.option(
     "--report",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
-    metavar="CSV",
-    help="Also write every line that breaks a rule to this file.",
+    metavar="FILE",
+    help="Also write every line that breaks a rule to this CSV; named .html, a page on them.",
+)
+@click.option(
+    "--data-docs",
+    type=click.Path(file_okay=False, writable=True, path_type=Path),
+    metavar="FOLDER",
+    help="Also build Great Expectations' Data Docs of this validation in a new FOLDER.",
 )
 @_JSON
-def validate(file: Path, report: Path | None, as_json: bool) -> None:
+def validate(file: Path, report: Path | None, data_docs: Path | None, as_json: bool) -> None:
     """Ask whether FILE would be accepted; nothing is loaded. Exit code 3: it would be refused."""
     from scalecast_assets.commands.validation import print_validation
     from scalecast_assets.commands.validation import validate as judge
 
     _check_name(file, "FILE")
+    if data_docs and data_docs.exists() and any(data_docs.iterdir()):
+        raise click.BadParameter(
+            f"{data_docs} is not empty; name a new folder", param_hint="FOLDER"
+        )
     with _running() as runtime:
-        facts = judge(runtime, file, report)
+        facts = judge(runtime, file, report, data_docs)
     click.echo(json.dumps(facts, indent=2)) if as_json else print_validation(facts)
     sys.exit(DONE if facts["accepted"] else REFUSED)
 
@@ -135,6 +165,38 @@ def _check_usage(given: list[Path], replace: bool, again: bool) -> None:
         raise click.UsageError("--replace needs the files that replace everything: --csv FILE")
     if again and not given:
         raise click.UsageError("--again needs the files to load again: --csv FILE")
+
+
+@cli.command(
+    epilog=_examples(
+        "scalecast withdraw sales-2024-03-01.csv",
+        "scalecast withdraw raw/sales.csv --reason 'prices in cents'",
+        "scalecast withdraw 9f2c41d07b --yes --json",
+        "scalecast run --again sales-2024-03-01.csv     # brings it back",
+    )
+)
+@click.argument("file")
+@click.option("--reason", metavar="TEXT", default="", help="Why, for the ledger.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@_JSON
+def withdraw(file: str, reason: str, yes: bool, as_json: bool) -> None:
+    """Undo a published FILE: a key in raw/, a file's name, or the start of its sha256.
+
+    Rows that it had overwritten come back, rows that only it had vanish; features, state and
+    forecasts follow.
+    """
+    from scalecast_assets.commands.withdrawing import find, in_words, withdraw_file
+    from scalecast_assets.ingest.withdrawal import BY_HAND
+
+    if not yes and not sys.stdin.isatty():
+        raise click.UsageError("withdrawing changes the warehouse: say --yes to mean it")
+    with _running() as runtime:
+        found = find(runtime, file)
+        if not yes and found.state == "published":
+            click.confirm(f"Withdraw {found}?", abort=True, err=True)
+        done = withdraw_file(runtime, found, f"{BY_HAND}: {reason}" if reason else BY_HAND)
+    click.echo(json.dumps(done.to_json(), indent=2) if as_json else in_words(done))
+    sys.exit(done.exit_code)
 
 
 @cli.command(epilog=_examples("scalecast up", "SCALECAST_UI_PORT=3100 scalecast up"))
@@ -200,6 +262,24 @@ def rollback(version: str, as_json: bool) -> None:
 
     facts = roll_back(Settings.load(), version)
     click.echo(json.dumps(facts, indent=2) if as_json else facts["message"])
+
+
+@cli.command(
+    epilog=_examples("scalecast purge --dry-run", "SCALECAST_KEEP_MODELS=3 scalecast purge")
+)
+@click.option("--dry-run", is_flag=True, help="Only list what would go.")
+@_JSON
+def purge(dry_run: bool, as_json: bool) -> None:
+    """Remove what nothing needs and is older than the SCALECAST_KEEP_… settings keep.
+
+    `scalecast up` does so once a day. Raw files and the archive are never touched.
+    """
+    from scalecast_assets.commands.purging import in_words, purge_now
+
+    with _running() as runtime:
+        report = purge_now(runtime, dry_run=dry_run)
+    click.echo(json.dumps(report.to_json(), indent=2) if as_json else in_words(report))
+    sys.exit(FAILED if report.failed else DONE)
 
 
 @cli.command(

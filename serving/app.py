@@ -33,7 +33,9 @@ from serving.routes import (
     models,
     predict,
     ready,
+    report,
     root,
+    series,
     timeseries,
 )
 from serving.routes.dependencies import Parts, PlainRoute
@@ -76,7 +78,7 @@ def create_app(settings: Settings) -> FastAPI:
         title="ScaleCast", description=DESCRIPTION, lifespan=lifespan, docs_url=None, redoc_url=None
     )
     app.state.parts = Parts(
-        settings, reloader, counted, Heavy(settings.limits.batches), KeptVersions(store)
+        settings, reloader, counted, Heavy(settings.limits.batches), KeptVersions(store), store
     )
     install_handlers(app)
     keys = KeyRing(settings.api_keys, settings.api_keys_file)
@@ -103,11 +105,12 @@ def create_app(settings: Settings) -> FastAPI:
 
 def _add_routes(app: FastAPI) -> None:
     """The most frequent first: they are tried in this order."""
-    for routes in (predict, batch, forecast, timeseries, history, model, models):
+    for routes in (predict, batch, forecast, timeseries, history, series, model, report, models):
         app.include_router(routes.router)
     for routes in (health, ready, metrics, root, docs):
         app.include_router(routes.router)
     app.mount("/docs/assets", docs.assets)
+    app.mount("/page", root.assets)
     _complete_document(app)
 
 

@@ -7,11 +7,12 @@ what the server knows, and the answer says what was taken.
 
 import datetime
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from scalecast_assets.contract.cold_start import ColdStart
+from scalecast_assets.contract.intervals import LEVELS
 from scalecast_assets.contract.panel import Panel
 from scalecast_assets.contract.panel_rows import PanelRows, build_panel
 from serving.answers import EPOCH, Answers
@@ -19,8 +20,16 @@ from serving.batch import UNKNOWN
 from serving.coming import Asked, answer, asked_for
 from serving.errors import ApiError, problem
 from serving.forecaster import Forecaster
+from serving.intervals import Intervals
 from serving.schemas_many import ForecastRequest
 from serving.timeseries import DAILY, UNIVARIATE, TimeSeriesInput
+
+QUANTILES: Final = {
+    round((50 + side * level / 2) / 100, 3): (tail, level)
+    for level in LEVELS
+    for tail, side in enumerate((-1, 1))
+}
+"""What an interval's ends are quantiles of: lower (0) or upper (1) end, and level."""
 
 SENT: str = "sent"
 """The id of a store or product that the caller did not name; the model knows no such code."""
@@ -32,6 +41,18 @@ class Continued(NamedTuple):
     answers: Answers
     start: str
     price: float
+    intervals: Intervals
+    series: int
+
+    def quantile(self, at: float) -> list[float]:
+        """Return this quantile of every day, one of ``QUANTILES``; the model must have a table."""
+        tail, level = QUANTILES[at]
+        one = self.answers
+        bounds = self.intervals.around(
+            np.array(self.series), one.prediction, one.horizon, one.source, level
+        )
+        assert bounds is not None
+        return [float(value) for value in bounds[tail]]
 
 
 def continued(
@@ -50,7 +71,7 @@ def continued(
     )
     asked = _with_plan(asked_for(teller.state.panel, request), given, price)
     start = first or _midnight(int(asked.until[0]) + 1)
-    return Continued(answer(teller, asked), start, price)
+    return Continued(answer(teller, asked), start, price, teller.intervals, int(asked.series[0]))
 
 
 def _check(given: TimeSeriesInput, horizon: int, where: str) -> None:

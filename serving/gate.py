@@ -32,7 +32,7 @@ logger = logging.getLogger("serving.requests")
 OPEN_PATHS: Final = frozenset(
     {"/", "/health", "/ready", "/docs", "/docs/page.js", "/openapi.json", "/favicon.ico"}
 )
-OPEN_PREFIX: Final = "/docs/assets/"
+OPEN_PREFIXES: Final = ("/docs/assets/", "/page/")
 """Answered without a key: what says nothing of anybody's sales, and what balancers ask."""
 
 SLOW_SECONDS: Final = 1.0
@@ -205,4 +205,4 @@ def _read_headers(scope: Scope) -> tuple[bytes, bytes | None]:
 
 
 def _is_open(path: str) -> bool:
-    return path in OPEN_PATHS or path.startswith(OPEN_PREFIX)
+    return path in OPEN_PATHS or path.startswith(OPEN_PREFIXES)

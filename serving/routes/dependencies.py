@@ -8,6 +8,7 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from pydantic_core import to_json
 
+from scalecast_assets.contract.store import ObjectStore
 from serving.errors import ApiError, problem
 from serving.forecaster import Forecaster
 from serving.heavy import Heavy
@@ -27,6 +28,7 @@ class Parts:
     metrics: Metrics
     heavy: Heavy
     kept: KeptVersions
+    store: ObjectStore
 
     def forecaster(self) -> Forecaster:
         """Return what answers now; a request takes it once and so never mixes two versions.

@@ -28,11 +28,19 @@ async def predict(request: Request) -> Response:
     the model's own forecasts, with the last price and no promotion on the days between and your
     `price` and `promotion` on the day itself. A product or store with too little history gets a
     mean instead of the model's forecast, and `source` says which.
+
+    `level` per cent of the days are expected between `lower` and `upper`: 80 unless you ask for 50,
+    90 or 95. The widths come from how far this recipe was off on days that it had not seen, by how
+    far ahead they were and by the kind of demand; where a mean answers, they are wider. What the
+    intervals covered on later days is in `/model`, under `manifest.coverage`. A model from before
+    there were intervals, or with too short a history for them, answers with null bounds.
     """
     parts = parts_of(request)
     asked = await read_json(request, PredictRequest, parts.settings.limits)
     forecaster = parts.forecaster()
-    question = Question(asked.date, asked.store_id, asked.product_id, asked.price, asked.promotion)
+    question = Question(
+        asked.date, asked.store_id, asked.product_id, asked.price, asked.promotion, asked.level
+    )
     try:
         if forecaster.is_quick(question):
             answer = forecaster.answer(question)

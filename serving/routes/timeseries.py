@@ -2,13 +2,14 @@
 
 import secrets
 import time
+from collections.abc import Sequence
 from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
 
 from scalecast_assets.contract.cold_start import SOURCES
 from serving.bodies import described, read_json
-from serving.continuing import Continued, continued
+from serving.continuing import QUANTILES, Continued, continued
 from serving.errors import ApiError, problem
 from serving.forecaster import Forecaster
 from serving.routes.dependencies import Parts, PlainRoute, errors, json_response, parts_of
@@ -78,15 +79,19 @@ def _answer(parts: Parts, forecaster: Forecaster, body: TimeSeriesRequest) -> Ti
     version = forecaster.model.version
     if body.model not in (NAME, version):
         raise ApiError(404, problem("model", body.model, f"must be {NAME} or {version}"))
-    if body.options.quantiles is not None:
-        rule = "must be absent: only the mean forecast is given"
-        raise ApiError(422, problem("options.quantiles", body.options.quantiles, rule))
+    quantiles = body.options.quantiles or []
+    if quantiles and forecaster.intervals.table is None:
+        rule = "must be absent: the model that is served has no intervals"
+        raise ApiError(422, problem("options.quantiles", quantiles, rule))
+    if unknown := [one for one in quantiles if one not in QUANTILES]:
+        rule = f"must be among {', '.join(map(str, sorted(QUANTILES)))}: those are calibrated"
+        raise ApiError(422, problem("options.quantiles", unknown, rule))
     outputs = []
     for number, given in enumerate(body.inputs):
         found = continued(forecaster, given, body.options.horizon, f"inputs.{number}")
         for source, n in found.answers.by_source().items():
             parts.metrics.predicted(version, source, n)
-        outputs.append(_output(given, found))
+        outputs.append(_output(given, found, quantiles))
     return TimeSeriesReply(
         id=f"resp_{secrets.token_hex(12)}",
         created_at=int(time.time()),
@@ -96,12 +101,13 @@ def _answer(parts: Parts, forecaster: Forecaster, body: TimeSeriesRequest) -> Ti
     )
 
 
-def _output(given: TimeSeriesInput, found: Continued) -> ForecastOutput:
+def _output(given: TimeSeriesInput, found: Continued, quantiles: Sequence[float]) -> ForecastOutput:
     content = TimeSeriesForecast(
         name=given.name,
         mean_forecast=found.answers.prediction.tolist(),
         frequency=given.frequency,
         start_timestamp=found.start,
+        quantiles={str(one): found.quantile(one) for one in quantiles} or None,
         source=[SOURCES[one] for one in found.answers.source.tolist()],
         price=found.price,
     )

@@ -50,6 +50,9 @@ def test_the_old_request_is_answered_verbatim(any_home: Home, world: World) -> N
         "horizon": 1,
         "data_until": "2024-03-14",
         "store_open": True,
+        "lower": None,
+        "upper": None,
+        "level": None,
     }
 
 
