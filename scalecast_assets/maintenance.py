@@ -4,6 +4,7 @@ What sets data and training in motion is in ``automation.py``; what is purged, a
 in ``retention/``.
 """
 
+from collections.abc import Set
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -43,6 +44,13 @@ def policy_of(settings: Settings) -> Policy:
     )
 
 
+def known_checks(settings: Settings) -> Set[dg.AssetCheckKey]:
+    """Every check of the graph; a run that is started by hand does not tell them."""
+    from scalecast_assets.definitions import build_definitions  # which has imported this module
+
+    return build_definitions(settings).resolve_asset_graph().asset_check_keys
+
+
 def build_rebuild_job() -> Any:
     """Return the job; Dagster does not export the type of one that is not resolved yet."""
     return dg.define_asset_job(
@@ -71,7 +79,7 @@ def build_retention(settings: Settings) -> dg.ScheduleDefinition:
         warehouse: WarehouseResource,
         store: ObjectStoreResource,
     ) -> None:
-        checks = context.repository_def.asset_graph.asset_check_keys
+        checks = known_checks(settings)
         with warehouse.connect() as conn:
             places = Places(conn, store.store(), home, context.instance, checks)
             report = purge(

@@ -3,6 +3,7 @@
 Listed by id, so that pages do not overlap; what a search looks for is part of an id, in any case.
 """
 
+import datetime
 from typing import Any, Final
 
 import numpy as np
@@ -54,7 +55,7 @@ class ListedStore(ReplyModel):
     """One store."""
 
     store_id: str
-    data_until: str = Field(description="Its latest day.")
+    data_until: datetime.date = Field(description="Its latest day.")
     active_series: int = Field(description="Products with a row in the last 56 days.")
 
 

@@ -41,6 +41,8 @@ from scalecast_assets.contract.store import ObjectStore
 from scalecast_assets.forecasting.artefact import Exhibit
 from scalecast_assets.forecasting.bundle_contents import bundle_files, manifest_fields
 from scalecast_assets.forecasting.training_set import TrainingSet
+from scalecast_assets.monitoring.retraining import settle_requests
+from scalecast_assets.monitoring.schema import ensure_monitoring
 from scalecast_assets.promotion.publishing import claim_version, publish_bundle
 from scalecast_assets.promotion.switching import ConcurrentPromotion, promote, publish_state
 from scalecast_assets.resources.feature_rows import read_panel
@@ -86,6 +88,13 @@ def _promoted_model_asset() -> dg.AssetsDefinition:
         ended = _carry_out(context, warehouse, store.store(), pipeline)
         with warehouse.connect() as connection:
             record_promotion(connection, ended)
+            ensure_monitoring(connection)
+            settle_requests(
+                connection,
+                training_set=ended.training_set_sha256,
+                served_version=ended.version,
+                run_id=ended.run_id,
+            )
         context.log.info(f"{ended.outcome}: {ended.why}")
         return dg.MaterializeResult(
             metadata={

@@ -209,6 +209,7 @@ def _metadata_of_refusals(judgement: Judgement, verdict: Verdict) -> dict[str, A
 
     An address is a path that the UI offers to copy, no link: browsers open no ``file://`` from a
     page of a server and know no ``s3://``, and a signed one would be a key that the log keeps.
+    The UI sorts by name: ``explained_on`` stands above the sample.
     """
     metadata: dict[str, Any] = {}
     refused = [file for file in verdict.files if file.file_seq in judgement.counts]
@@ -226,7 +227,7 @@ def _metadata_of_refusals(judgement: Judgement, verdict: Verdict) -> dict[str, A
             ]
         )
     if pages := [verdict.pages[f.file_seq] for f in refused if f.file_seq in verdict.pages]:
-        metadata["page"] = dg.MetadataValue.path(pages[0])
+        metadata["explained_on"] = dg.MetadataValue.path(pages[0])
     seqs = list(judgement.counts)
     if reports := [verdict.reports[seq] for seq in seqs if seq in verdict.reports]:
         metadata["quarantine_reports"] = dg.MetadataValue.json(reports)

@@ -49,6 +49,7 @@ _REMEDIES: Final = {
     NOT_LANDED: "run the same command again",
     "landed": "`scalecast run` judges and publishes what waits",
     "validated": "`scalecast run` publishes what waits",
+    "withdrawn": "`scalecast run --again FILE` loads it anew",
 }
 """What to do about a file in a state that is not an end."""
 

@@ -6,12 +6,12 @@ from typing import Final
 import dagster as dg
 import psycopg
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
 from scalecast_assets.commands.progress import Progress
-from scalecast_assets.maintenance import policy_of
+from scalecast_assets.maintenance import known_checks, policy_of
 from scalecast_assets.resources.configured import store_of
 from scalecast_assets.retention.purge import Places, Report, purge
 from scalecast_assets.runtime import Runtime
@@ -22,10 +22,8 @@ LISTED: Final = 200
 
 def purge_now(runtime: Runtime, *, dry_run: bool) -> Report:
     """Do what the daily job ``retention`` does, at once."""
-    from scalecast_assets.definitions import build_definitions
-
     progress = Progress()
-    checks = build_definitions(runtime.settings).resolve_asset_graph().asset_check_keys
+    checks = known_checks(runtime.settings)
     with (
         dg.DagsterInstance.get() as instance,
         psycopg.connect(
@@ -64,7 +62,8 @@ def size_of(number: int) -> str:
 def _print(report: Report, console: Console) -> None:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for column in ("area", "what", "items", "size", "why"):
-        table.add_column(column, justify="right" if column in ("items", "size") else "left")
+        justify: JustifyMethod = "right" if column in ("items", "size") else "left"
+        table.add_column(column, justify=justify, overflow="fold")
     for removal in report.removed[:LISTED]:
         table.add_row(
             removal.area,

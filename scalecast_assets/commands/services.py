@@ -29,6 +29,7 @@ API_PORT: Final = 8000
 CODE_PORT: Final = 4266
 STOP_SECONDS: Final = 15.0
 _SET_PARENT_DEATH_SIGNAL: Final = 1
+WORKSPACE: Final = ("-w", str(PROJECT_ROOT / "workspace.yaml"))
 
 
 @dataclass(frozen=True)
@@ -127,14 +128,18 @@ class Services:
 
 def code_server(port: int) -> Service:
     """The one process that loads the asset graph; the daemon's runs are its children."""
-    command = _script(
+    return Service("dagster-code", code_server_command(HOST, port), f"grpc://{HOST}:{port}")
+
+
+def code_server_command(host: str, port: int) -> list[str]:
+    """Return the command line of Dagster's code server."""
+    return script(
         "dagster",
-        *("code-server", "start", "-h", HOST, "-p", str(port)),
+        *("code-server", "start", "-h", host, "-p", str(port)),
         *("-m", "scalecast_assets.definitions", "--location-name", "scalecast"),
         # Not whatever `dagster` the PATH has, if it has one.
         "--use-python-environment-entry-point",
     )
-    return Service("dagster-code", command, f"grpc://{HOST}:{port}")
 
 
 def code_server_address(port: int) -> dict[str, str]:
@@ -144,14 +149,14 @@ def code_server_address(port: int) -> dict[str, str]:
 
 def dagster_ui(port: int) -> Service:
     """The Dagster UI on loopback."""
-    command = _script("dagster-webserver", "-h", HOST, "-p", str(port), *_WORKSPACE)
+    command = script("dagster-webserver", "-h", HOST, "-p", str(port), *WORKSPACE)
     pool = ("--db-pool-max-overflow", "5")
     return Service("dagster-ui", [*command, *pool], f"http://{HOST}:{port}/server_info")
 
 
 def dagster_daemon() -> Service:
     """The daemon that runs sensors, schedules and queued runs."""
-    return Service("dagster-daemon", _script("dagster-daemon", "run", *_WORKSPACE))
+    return Service("dagster-daemon", script("dagster-daemon", "run", *WORKSPACE))
 
 
 def prediction_api(host: str, port: int) -> Service:
@@ -239,8 +244,6 @@ def _signal_group(child: subprocess.Popen[bytes], number: int) -> None:
         os.killpg(child.pid, number)
 
 
-def _script(name: str, *arguments: str) -> list[str]:
+def script(name: str, *arguments: str) -> list[str]:
+    """Return the command line of a script that lies beside this interpreter."""
     return [str(Path(sys.executable).with_name(name)), *arguments]
-
-
-_WORKSPACE: Final = ("-w", str(PROJECT_ROOT / "workspace.yaml"))

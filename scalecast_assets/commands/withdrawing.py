@@ -22,6 +22,7 @@ from scalecast_assets.ingest.withdrawal import Withdrawal, withdraw
 from scalecast_assets.ingest.wording import counted
 from scalecast_assets.maintenance import REBUILD
 from scalecast_assets.resources.configured import store_of
+from scalecast_assets.resources.turns import loading_by_hand
 from scalecast_assets.runtime import Runtime
 
 
@@ -72,21 +73,24 @@ def withdraw_file(runtime: Runtime, file: Content, reason: str) -> Withdrawn:
     store = store_of(settings)
     spool_dir = settings.home / "spool"
     spool_dir.mkdir(parents=True, exist_ok=True)
-    with psycopg.connect(
-        runtime.database_url, autocommit=True, prepare_threshold=None
-    ) as connection:
-        withdrawal = withdraw(
-            connection,
-            store,
-            file.sha256,
-            reason=reason,
-            renames={theirs: ours for ours, theirs in settings.columns.items()},
-            spool_dir=Path(spool_dir),
-            say=lambda text: progress.console.print(f"  … {text}", markup=False),
-        )
-    progress.console.print(_what_was_done(file, withdrawal), markup=False)
-    progress.console.print("Rebuilding features, state and forecasts")
-    with dg.DagsterInstance.get() as instance:
+    with (
+        dg.DagsterInstance.get() as instance,
+        loading_by_hand(runtime.database_url, instance, progress.console.print),
+    ):
+        with psycopg.connect(
+            runtime.database_url, autocommit=True, prepare_threshold=None
+        ) as connection:
+            withdrawal = withdraw(
+                connection,
+                store,
+                file.sha256,
+                reason=reason,
+                renames={theirs: ours for ours, theirs in settings.columns.items()},
+                spool_dir=Path(spool_dir),
+                say=lambda text: progress.console.print(f"  … {text}", markup=False),
+            )
+        progress.console.print(_what_was_done(file, withdrawal), markup=False)
+        progress.console.print("Rebuilding features, state and forecasts")
         run = execute(REBUILD, instance=instance, home=settings.home, ops={}, progress=progress)
     progress.close()
     trained = _trained_on(store, file.sha256)

@@ -17,8 +17,8 @@ the intervals cover on later days is measured, on the holdout. Where residuals c
 """
 
 import math
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Final
 
 import numpy as np
@@ -172,6 +172,11 @@ class CoverageRow:
     def to_json(self) -> dict[str, Any]:
         """Return the row as an object of the manifest's ``coverage``."""
         return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "CoverageRow":
+        """Return the row written by ``to_json``; fields that a later release adds are left."""
+        return cls(**{field.name: values[field.name] for field in fields(cls)})
 
 
 def measure_coverage(table: IntervalTable, unseen: Residuals) -> list[CoverageRow]:

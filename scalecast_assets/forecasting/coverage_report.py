@@ -31,7 +31,7 @@ _NAMES: Final = {EVERYTHING: "all", "cold_start": "too young for the model"}
 def coverage_of(verdict: Mapping[str, Any]) -> list[CoverageRow]:
     """Read the rows of a verdict or a manifest; none where there were no intervals."""
     kept = verdict.get("coverage") or {}
-    return [CoverageRow(**row) for row in kept.get("rows", ())]
+    return [CoverageRow.from_json(row) for row in kept.get("rows", ())]
 
 
 def why_no_intervals(verdict: Mapping[str, Any]) -> str | None:

@@ -88,17 +88,18 @@ def replay(
     there without it. Raises ``LandingError`` if an archived file is not what the ledger says.
     """
     n_holes = _make_tables(conn, plan)
-    read = 0
+    read = filled = 0
     for file in plan.below:
-        if not plan.base_before and _count(conn, "fills") == n_holes:
+        if not plan.base_before and filled == n_holes:
             break
         spooled = _fetch(store, file, spool_dir)
         try:
-            filled = _fill_from(conn, plan, file, RawFile(spooled.path, spooled.name, renames))
+            back = _fill_from(conn, plan, file, RawFile(spooled.path, spooled.name, renames))
         finally:
             spooled.path.unlink()
         read += 1
-        say(f"{file.key}: read again, {filled:,} of its {file.rows:,} rows come back")
+        filled += back
+        say(f"{file.key}: read again, {back:,} of its {file.rows:,} rows come back")
     return read
 
 
@@ -117,7 +118,8 @@ def _make_tables(conn: Connection, plan: Plan) -> int:
             )
         )
     conn.execute("analyze holes")
-    return _count(conn, "holes")
+    row = conn.execute("select count(*) from holes").fetchone()
+    return int(row[0]) if row else 0
 
 
 def _fetch(store: ObjectStore, file: LedgerFile, spool_dir: Path) -> SpooledFile:
@@ -177,9 +179,3 @@ def _fill_from(conn: Connection, plan: Plan, file: LedgerFile, raw: RawFile) -> 
             f" where {where} on conflict do nothing",
             {"places": list(plan.places)},
         ).rowcount
-
-
-def _count(conn: Connection, table: str) -> int:
-    query = sql.SQL("select count(*) from {}").format(sql.Identifier("pg_temp", table))
-    row = conn.execute(query).fetchone()
-    return int(row[0]) if row else 0

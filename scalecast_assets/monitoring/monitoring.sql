@@ -79,11 +79,6 @@ create table if not exists ml.forecast_days (
     planned_units float8,
     planned_absolute_error float8,
     planned_error float8,
-    wape float8 generated always as (absolute_error / nullif(actual_units, 0)) stored,
-    bias float8 generated always as (error / nullif(scored_rows, 0)) stored,
-    naive_wape float8 generated always as (naive_absolute_error / nullif(actual_units, 0)) stored,
-    naive_bias float8 generated always as (naive_error / nullif(scored_rows, 0)) stored,
-    planned_wape float8 generated always as (planned_absolute_error / nullif(planned_units, 0)) stored,
     actuals bigint,
     constraint forecast_days_pkey primary key (origin, model_version, store_id, date)
 );
@@ -91,7 +86,7 @@ create index if not exists forecast_days_by_date on ml.forecast_days (date);
 
 comment on table ml.forecast_days is
 'A store''s day as one origin promised it and, once it was open and is final, how far off that was.
-Sums add up: pool them over days, stores or origins, then divide. One row per (origin, model_version,
+Sums add up: pool them over days, stores or origins, then divide, as ml.live_accuracy does. One row per (origin, model_version,
 store_id, date).';
 comment on column ml.forecast_days.origin is 'See ml.forecasts.';
 comment on column ml.forecast_days.model_version is 'See ml.forecasts.';
@@ -116,12 +111,6 @@ the others is the missing plan''s, too; the holdout knew its plans, and is compa
 comment on column ml.forecast_days.planned_units is 'Units sold, of the planned rows.';
 comment on column ml.forecast_days.planned_absolute_error is 'absolute_error of the planned rows.';
 comment on column ml.forecast_days.planned_error is 'error of the planned rows.';
-comment on column ml.forecast_days.wape is
-'absolute_error / actual_units, a fraction: 0.25 is 25 %. Null where nothing was sold.';
-comment on column ml.forecast_days.bias is 'error / scored_rows: units per row and day.';
-comment on column ml.forecast_days.naive_wape is 'wape of seasonal_naive on the same rows.';
-comment on column ml.forecast_days.naive_bias is 'bias of seasonal_naive on the same rows.';
-comment on column ml.forecast_days.planned_wape is 'wape of the planned rows.';
 comment on column ml.forecast_days.actuals is
 'Fingerprint of the sales that were scored; when the sales are corrected the day is scored again.';
 
@@ -239,5 +228,6 @@ comment on column ml.retrain_requests.reason is 'The cause in a sentence, with i
 comment on column ml.retrain_requests.evidence is 'The figures, for programs.';
 comment on column ml.retrain_requests.run_id is 'The Dagster run that asked; empty where none did.';
 comment on column ml.retrain_requests.requested_at is 'When it asked.';
-comment on column ml.retrain_requests.taken_at is 'When a retraining took it up; null: it waits.';
-comment on column ml.retrain_requests.taken_by is 'The Dagster run that retrained.';
+comment on column ml.retrain_requests.taken_at is
+'When a retraining took it up, or a comparison had answered it; null: it waits.';
+comment on column ml.retrain_requests.taken_by is 'That Dagster run.';

@@ -1,7 +1,7 @@
 """What monitoring concludes, kept in schema ``ml``: measured drift, and requests to retrain.
 
 A cause asks once about one model. The sensor in ``automation/retraining.py`` starts a run for what
-waits; whichever run trains takes it.
+waits; whichever run trains takes it, and a comparison that has ended clears what it has answered.
 """
 
 import json
@@ -132,3 +132,26 @@ def take_request(connection: Connection, request_id: int, run_id: str) -> bool:
         (run_id, request_id),
     )
     return taken.rowcount == 1
+
+
+def settle_requests(
+    connection: Connection, *, training_set: str, served_version: str | None, run_id: str
+) -> int:
+    """Clear the requests that a comparison has answered, whoever started it; returns how many.
+
+    Promoted or kept, a model that learnt from what there was when the request was made has been
+    tried. A request about a model that is not served any more asks for nothing. One that came after
+    the training set was taken waits on.
+    """
+    return connection.execute(
+        """
+        update ml.retrain_requests set taken_at = clock_timestamp(), taken_by = %(run)s
+        where taken_at is null and (
+            model_version is distinct from %(version)s
+            or requested_at <= (
+                select made_at from ml.training_sets where sha256 = %(training_set)s
+            )
+        )
+        """,
+        {"run": run_id, "version": served_version, "training_set": training_set},
+    ).rowcount

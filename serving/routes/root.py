@@ -1,4 +1,4 @@
-"""``GET /``: the page where people see a forecast and try other prices; its files: ``web/``."""
+"""``GET /``: the page on which people see forecasts and try prices; its files are in ``web/``."""
 
 from typing import Final
 

@@ -1,7 +1,7 @@
 """Files that rain into raw/ while the daemon is killed again and again, and what must come of it.
 
-The daemon runs as `scalecast up` starts it, in a session of its own; a kill is SIGKILL, of the
-daemon alone or of everything in its session: code server and runs. The expected warehouse is
+Daemon and code server run as `scalecast up` starts them; a kill is SIGKILL, of the daemon alone
+(runs go on until the next daemon begins) or of everything, runs included. The expected warehouse is
 computed here from the files, without any code of ScaleCast.
 """
 
@@ -10,21 +10,28 @@ import hashlib
 import os
 import random
 import signal
+import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 
-from scalecast_assets.commands.services import dagster_daemon
+from scalecast_assets.commands.services import (
+    HOST,
+    code_server,
+    code_server_address,
+    dagster_daemon,
+)
 from scalecast_assets.contract.pointers import read_state_pointer
 from scalecast_assets.contract.store import DirectoryStore
+from scalecast_assets.resources.turns import lives
 from scalecast_assets.runtime import Runtime
 
 HEADER = ("date", "store_id", "product_id", "quantity_sold", "price", "promotion")
@@ -54,10 +61,10 @@ class Rain:
         self.expected: dict[Key, Row] = {}
         self._random = random.Random(seed)
 
-    def fall(self, pauses: Sequence[float]) -> None:
-        """Write one file after the other, as a plain copy would, with these pauses."""
+    def fall(self, numbers: range, pauses: Sequence[float]) -> None:
+        """Write one file after the other, as a plain copy would, with a pause after each."""
         self.raw.mkdir(parents=True, exist_ok=True)
-        for number, pause in enumerate(pauses):
+        for number, pause in zip(numbers, pauses, strict=True):
             self._drop(number)
             time.sleep(pause)
 
@@ -98,47 +105,50 @@ def query(database_url: str, sql: str) -> list[tuple[Any, ...]]:
 
 
 class Daemon:
-    """The daemon of a home, to be killed and started again."""
+    """Daemon and code server of a home, to be killed and started again."""
 
     def __init__(self, runtime: Runtime, more: dict[str, str]) -> None:
         self._environment = {**os.environ, **runtime.environment, **more}
         self._log = runtime.settings.home / "daemon.log"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._processes: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> None:
+        """Start a code server of its own and the daemon; none of them waits for the other."""
+        self._kill_all()
+        with socket.socket() as probe:
+            probe.bind((HOST, 0))
+            port = int(probe.getsockname()[1])
+        environment = {**self._environment, **code_server_address(port)}
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                list(dagster_daemon().command),
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            self._processes = [
+                subprocess.Popen(
+                    list(service.command),
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+                for service in (dagster_daemon(), code_server(port))
+            ]
 
     def kill(self, *, with_runs: bool) -> None:
-        assert self._process is not None
+        """Kill the daemon; ``with_runs`` also the code server, whose children the runs are."""
         if with_runs:
-            os.killpg(self._process.pid, signal.SIGKILL)
+            self._kill_all()
         else:
-            self._process.kill()
-        self._process.wait()
+            self._processes[0].kill()
+            self._processes[0].wait()
 
     def stop(self) -> None:
-        if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
-            try:
-                self._process.wait(60)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-        if self._process is not None:
-            for number in (signal.SIGTERM, signal.SIGKILL):
-                try:
-                    os.killpg(self._process.pid, number)
-                except ProcessLookupError:
-                    break
-                time.sleep(2)
+        """End everything."""
+        self._kill_all()
+
+    def _kill_all(self) -> None:
+        for process in self._processes:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 @contextmanager
@@ -155,44 +165,47 @@ def rain_and_kill(
 ) -> tuple[Figures, Rain]:
     """Let it rain while the daemon is killed, then let everything come to an end.
 
-    Args:
-        longest_life: of each daemon, in seconds from its first look into the bucket; but every
-            fifth is killed before that, while it starts.
-        patience: seconds after the last kill within which everything must be at rest.
+    A daemon is killed while it starts, after it has looked into the bucket, or after a run has
+    begun, each time at random up to ``longest_life`` seconds later. Everything must be at rest
+    ``patience`` seconds after the last kill.
     """
     chance = random.Random(seed)
-    pauses = [chance.uniform(0, 2) * kills * longest_life / files for _ in range(files)]
     rain = Rain(runtime.settings.home / "store" / "raw", files, seed)
     figures = Figures(files)
+    url = runtime.database_url
     begun = time.monotonic()
-    falling = threading.Thread(target=rain.fall, args=(pauses,), daemon=True)
     with daemon_of(runtime, {"SCALECAST_SENSOR_SECONDS": "5"}) as daemon:
-        falling.start()
         for number in range(kills):
+            share = range(files * number // kills, files * (number + 1) // kills)
+            pauses = [chance.uniform(0, 2) * longest_life / len(share) for _ in share]
+            falling = threading.Thread(target=rain.fall, args=(share, pauses), daemon=True)
+            falling.start()
             daemon.start()
             began = time.monotonic()
-            if number % 5 != 4:
-                wait_for_a_look(runtime.database_url, seconds=300)
+            moment = MOMENTS[number % len(MOMENTS)]
+            moment(url)
             time.sleep(chance.uniform(0, longest_life))
-            with_runs = chance.random() < 0.5
-            killed = what_runs(runtime.database_url)
+            with_runs = chance.random() < 0.6
+            running = what_runs(url)
             daemon.kill(with_runs=with_runs)
-            what = "everything" if with_runs else "the daemon alone"
-            figures.kills.append(f"{time.monotonic() - began:.0f} s old: {what}; {killed}")
+            what = "all its processes" if with_runs else "the daemon alone"
+            figures.kills.append(f"{time.monotonic() - began:.0f} s old, {what}: {running}")
+            falling.join()
         daemon.start()
-        falling.join()
         deadline = time.monotonic() + patience
         while not at_rest(runtime, files):
-            assert time.monotonic() < deadline, what_is_left(runtime.database_url)
+            assert time.monotonic() < deadline, what_is_left(url)
             time.sleep(1)
         figures.seconds = time.monotonic() - begun
-    figures.runs = dict(
-        query(runtime.database_url, "select status, count(*) from dagster.runs group by status")
-    )
+    figures.runs = dict(query(url, "select status, count(*) from dagster.runs group by status"))
     return figures, rain
 
 
-def wait_for_a_look(database_url: str, seconds: float) -> None:
+def at_once(database_url: str) -> None:
+    """Wait for nothing: the daemon is only just being started."""
+
+
+def wait_for_a_look(database_url: str) -> None:
     """Return when the sensor has begun a tick."""
 
     def ticks() -> int:
@@ -201,10 +214,31 @@ def wait_for_a_look(database_url: str, seconds: float) -> None:
         named = "select count(*) from dagster.job_ticks where tick_body like '%new_raw_files%'"
         return int(query(database_url, named)[0][0])
 
-    before, deadline = ticks(), time.monotonic() + seconds
-    while ticks() == before:
-        assert time.monotonic() < deadline, "the daemon looks at nothing"
+    before = ticks()
+    wait_until(lambda: ticks() > before)
+
+
+def wait_for_a_run(database_url: str) -> None:
+    """Return when the process of a run is at work."""
+
+    def at_work() -> bool:
+        if query(database_url, "select to_regclass('dagster.runs')") == [(None,)]:
+            return False
+        with psycopg.connect(database_url, autocommit=True) as connection:
+            started = connection.execute("select run_id from dagster.runs where status = 'STARTED'")
+            return any(lives(run_id, connection) for (run_id,) in started.fetchall())
+
+    wait_until(at_work)
+
+
+def wait_until(holds: Callable[[], bool], seconds: float = 900) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "the daemon does nothing"
         time.sleep(0.2)
+
+
+MOMENTS: Final = (wait_for_a_run, wait_for_a_look, wait_for_a_run, wait_for_a_look, at_once)
 
 
 def what_runs(database_url: str) -> str:

@@ -1,6 +1,6 @@
 """States to begin in, scenes to be played, and what became of them: undisturbed and disturbed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -25,6 +25,14 @@ select count(*) from pg_locks
 where locktype = 'advisory'
     and database = (select oid from pg_database where datname = current_database())
 """
+
+
+def cases(names: Iterable[str], slow: Container[str]) -> list[Any]:
+    """The names as parameters of a test; the slow ones are for `make test-faults` alone."""
+    return [
+        pytest.param(name, marks=[pytest.mark.slow_faults] if name in slow else [])
+        for name in names
+    ]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from tests.faults.fingerprint import fingerprint
 from tests.faults.place import Place
 from tests.faults.proxy import Fault, S3Proxy
 from tests.faults.run_process import At, Disturbance
-from tests.faults.stage import NEW_STATE, TWO_FILES, Stage
+from tests.faults.stage import NEW_STATE, TWO_FILES, Stage, cases
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -74,9 +74,17 @@ PASSING = {
     "archived and the answer lost": (TWO_FILES, Fault("answer lost", "PUT", "archive/", 1)),
     "pointed to and the answer lost": (NEW_STATE, Fault("answer lost", "PUT", STATE, 1)),
 }
+SLOW = {
+    "listing refused",
+    "a file refused",
+    "connections reset over a file",
+    "pointer refused",
+    "a file reset once",
+    "archived and the answer lost",
+}
 
 
-@pytest.mark.parametrize("fault", FATAL)
+@pytest.mark.parametrize("fault", cases(FATAL, SLOW))
 def test_a_run_that_the_store_failed_is_made_good_by_the_next(
     bucket: Stage, proxy: S3Proxy, fault: str
 ) -> None:
@@ -91,7 +99,7 @@ def test_a_run_that_the_store_failed_is_made_good_by_the_next(
     assert bucket.after_the_fault(scene) == undisturbed
 
 
-@pytest.mark.parametrize("fault", PASSING)
+@pytest.mark.parametrize("fault", cases(PASSING, SLOW))
 def test_a_failure_that_passes_is_endured(bucket: Stage, proxy: S3Proxy, fault: str) -> None:
     scene, what = PASSING[fault]
     undisturbed = bucket.undisturbed(scene)

@@ -7,7 +7,7 @@ import pytest
 from scalecast_assets.contract.layout import STATE_POINTER
 from tests.faults.fingerprint import pointers
 from tests.faults.run_process import At, Disturbance
-from tests.faults.stage import NEW_STATE, Stage
+from tests.faults.stage import NEW_STATE, Stage, cases
 
 # Dagster warns about things of its own.
 pytestmark = pytest.mark.filterwarnings("default")
@@ -38,7 +38,7 @@ def test_a_run_killed_over_the_state_is_made_good_by_the_next(stage: Stage, mome
     assert recovered["state"]["data_until"] == "2023-04-24"
 
 
-@pytest.mark.parametrize("how", SPOILT)
+@pytest.mark.parametrize("how", cases(SPOILT, {"empty", "of another format"}))
 def test_a_spoilt_state_pointer_is_written_anew(stage: Stage, how: str) -> None:
     place = stage.set_up(NEW_STATE)
     whole = place.store.get(STATE_POINTER).body

@@ -28,7 +28,7 @@ def runtime() -> Iterator[Runtime]:
 
 @pytest.fixture(scope="module")
 def came(runtime: Runtime) -> tuple[Figures, Rain]:
-    return rain_and_kill(runtime, files=FILES, kills=KILLS, longest_life=40, patience=1200)
+    return rain_and_kill(runtime, files=FILES, kills=KILLS, longest_life=20, patience=1200)
 
 
 def test_the_warehouse_is_the_union_of_the_files(

@@ -60,6 +60,26 @@ def test_materializations_show_rows_cutoff_metrics_beside_baselines_and_a_plot(
     assert made[keys.TRAINING_SET]["rows"] > made[keys.TRAINING_SET]["trainable_rows"]
 
 
+def test_the_comparison_shows_what_the_intervals_cover_and_the_bundle_carries_them(
+    materialized_all: tuple[World, dg.ExecuteInProcessResult],
+) -> None:
+    world, result = materialized_all
+    compared = materialized(result)[keys.MODEL_COMPARISON]
+    table = compared["interval_coverage_for_people"]
+    assert table.startswith("| answers | rows | in the 50 % interval |")
+    assert world.pointer is not None
+    bundle = read_bundle(world.store, world.pointer.version)
+    assert bundle.intervals is not None
+    assert bundle.intervals.fit_cutoff < bundle.intervals.calibrated_until == compared["cutoff"]
+    assert bundle.manifest.coverage is not None
+    rows = [record.data for record in compared["interval_coverage"]]
+    assert bundle.manifest.coverage["rows"] == rows
+    assert compared["coverage_of_80_percent"] == rows[1]["covered"] > 0.5
+    report = world.store.get(f"models/{world.pointer.version}/report.html").body.decode()
+    assert "How sure it is" in report
+    assert "80 % interval" in report
+
+
 def test_every_gate_passes_on_a_sound_model_and_says_with_what_figures(
     materialized_all: tuple[World, dg.ExecuteInProcessResult],
 ) -> None:

@@ -69,7 +69,7 @@ def test_the_check_shows_counts_a_sample_and_the_way_to_the_page(pipeline: Pipel
     assert len(records(check, "first_bad_lines")) == 20
     (refused,) = records(check, "refused_files")
     assert (refused["file"], refused["bad_lines"]) == ("raw/bad ü.csv", 30)
-    page = check.metadata["page"]
+    page = check.metadata["explained_on"]
     assert isinstance(page, dg.PathMetadataValue)
     assert page.path == refused["page"]
     (key,) = [i.key for i in pipeline.store.list("quarantine/") if i.key.endswith(".html")]

@@ -5,10 +5,13 @@ import time
 from pathlib import Path
 
 import dagster as dg
+import psycopg
 import pytest
 
 from scalecast_assets import keys
 from scalecast_assets.definitions import build_definitions
+from scalecast_assets.monitoring.retraining import request_retraining, waiting_requests
+from scalecast_assets.monitoring.schema import ensure_monitoring
 from tests.graph.command import Shell
 from tests.graph.world import World, failures
 
@@ -59,9 +62,15 @@ def test_the_daily_job_leaves_what_the_next_run_and_the_served_model_need(world:
     assert purge_by_job(world, dry_run=False) == {}
     assert world.pointer
     assert {world.pointer.version, world.pointer.previous} == {weak, "1.0.0"} == set(world.versions)
+    with psycopg.connect(world.database_url, autocommit=True) as connection:
+        ensure_monitoring(connection)
+        request_retraining(connection, "drift", weak, reason="r", evidence={}, run_id="of old")
+        assert len(waiting_requests(connection)) == 1
     result = world.run(keys.MODEL_COMPARISON, keys.PROMOTED_MODEL, keys.SERVING_STATE)
     assert result.success, failures(result)
     assert world.pointer.version == "1.2.0", "the candidates of the current training set are there"
+    with psycopg.connect(world.database_url) as connection:
+        assert waiting_requests(connection) == [], "the promotion has answered"
 
 
 def test_the_schedule_runs_every_day_unless_somebody_stops_it(world: World) -> None:
@@ -74,11 +83,11 @@ def test_the_schedule_runs_every_day_unless_somebody_stops_it(world: World) -> N
 
 def test_the_command_says_what_would_go_and_then_removes_it(world: World, tmp_path: Path) -> None:
     shell = Shell(world.home, tmp_path, {"SCALECAST_DATABASE_URL": world.database_url})
-    world.store.put("quarantine/bad [red]file[/].csv-12345678/report.csv", b"x" * 2000)
+    world.store.put("quarantine/bad [red]file.csv-12345678/report.csv", b"x" * 2000)
     make_old(world)
     dry = shell.scalecast("purge", "--dry-run")
     assert dry.code == 0, dry.err
-    assert "bad [red]file[/].csv-12345678" in dry.out
+    assert "bad [red]file.csv-12345678" in dry.out
     assert "2.0 kB" in dry.out
     assert "Would remove 1 of quarantine (2.0 kB)." in dry.out
     done = shell.scalecast("purge", "--json")

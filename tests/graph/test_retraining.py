@@ -19,7 +19,7 @@ from scalecast_assets.resources import turns
 from scalecast_assets.resources.warehouse import WarehouseResource
 from scalecast_assets.settings import Settings, SettingsError
 from tests.factories_files import GOOD, Pipeline
-from tests.graph.command import eventually
+from tests.graph.command import Shell, eventually
 from tests.graph.feed_world import dagster_run
 from tests.graph.world import World
 
@@ -263,3 +263,13 @@ def test_what_is_no_cron_string_is_named(
     monkeypatch.setenv("SCALECAST_RETRAIN_SCHEDULE", value)
     with pytest.raises(SettingsError, match=r"^SCALECAST_RETRAIN_SCHEDULE: expected a cron string"):
         Settings.load()
+
+
+def test_the_command_without_data_says_what_to_do_first(tmp_path: Path, database_url: str) -> None:
+    answer = Shell(tmp_path, tmp_path, {"SCALECAST_DATABASE_URL": database_url}).scalecast(
+        "retrain"
+    )
+    assert answer.code == 1
+    assert answer.err.endswith(
+        "scalecast: the warehouse is empty; load files first: scalecast run --csv FILE\n"
+    )

@@ -8,6 +8,7 @@ import httpx
 import pytest
 from pydantic import TypeAdapter
 
+from serving.listing import SeriesReply, StoresReply
 from serving.routes import docs
 from serving.schemas import HealthReply, ModelReply, PredictReply, ReadyReply, VersionsReply
 from serving.schemas_many import BatchReply, ForecastReply, HistoryReply
@@ -20,6 +21,9 @@ REPLIES: dict[str, Any] = {
     "/forecast": ForecastReply,
     "/v1/timeseries/forecast": TimeSeriesReply,
     "/history": HistoryReply,
+    "/stores": StoresReply,
+    "/series": SeriesReply,
+    "/model/report": None,
     "/model": ModelReply,
     "/models": VersionsReply,
     "/health": HealthReply,
@@ -135,11 +139,14 @@ def test_the_pages_folder_cannot_be_left(api: httpx.Client, path: str) -> None:
     assert api.get(path).status_code == 404
 
 
-def test_the_root_leads_to_the_documentation(api: httpx.Client) -> None:
-    reply = api.get("/", follow_redirects=True)
+def test_the_root_is_a_page_whose_text_can_never_become_markup(api: httpx.Client) -> None:
+    reply = api.get("/")
 
-    assert reply.status_code == 200
-    assert reply.url.path == "/docs"
+    policy = reply.headers["content-security-policy"]
+    assert "require-trusted-types-for 'script'" in policy
+    assert "unsafe" not in policy
+    assert "innerHTML" not in reply.text
+    assert 'href="docs"' in reply.text
 
 
 def test_the_model_tells_its_metrics_beside_the_baselines_and_its_lineage(

@@ -20,8 +20,9 @@ HEAVY = {
     "psycopg", "pyarrow", "sklearn", "torch", "xgboost",
 }  # fmt: skip
 VERBS = {
-    "api-key", "env", "models", "purge", "retrain", "rollback", "run", "sample-data", "serve",
-    "settings", "status", "up", "validate", "withdraw",
+    "api-key", "doctor", "env", "init-env", "models", "purge", "retrain", "rollback", "run",
+    "sample-data", "serve", "service", "settings", "setup-store", "status", "up", "validate",
+    "withdraw",
 }  # fmt: skip
 
 
@@ -158,7 +159,7 @@ def test_every_verb_has_help_json_and_examples() -> None:
     for verb in VERBS:
         result = call(verb, "--help")
         assert result.exit_code == 0
-        assert "--json" in result.stdout, verb
+        assert "--json" in result.stdout or verb == "service", verb
         assert f"scalecast {verb}" in result.stdout, verb
 
 

@@ -287,3 +287,27 @@ def test_publishing_waits_for_a_withdrawal(pipeline: Pipeline) -> None:
 
     withdraw(pipeline.conn, pipeline.store, publication.files[1].sha256, say=hurry)
     assert pipeline.messages[-1] == "waited"
+
+
+def test_a_ledger_of_before_learns_what_withdrawing_needs(pipeline: Pipeline) -> None:
+    pipeline.put("raw/a.csv", line(1))
+    pipeline.run()
+    pipeline.put("raw/b.csv", line(2))
+    pipeline.put("raw/c.csv", line(3))
+    pipeline.run("raw/b.csv", "raw/c.csv", replace=True)
+    pipeline.put("raw/d.csv", line(4))
+    pipeline.run("raw/d.csv", replace=True)
+    pipeline.run("raw/c.csv", again=True)
+    pipeline.conn.execute(
+        "alter table warehouse.replacements drop column contents;"
+        " alter table warehouse.file_ledger drop constraint file_ledger_states,"
+        " drop column withdrawn_at, add constraint file_ledger_state_check"
+        " check (state in ('landed', 'validated', 'published', 'refused'))"
+    )
+    take_back(pipeline, line(4))
+    assert pipeline.states()["raw/d.csv"] == "withdrawn"
+    assert [row[0] for row in pipeline.rows()] == ["2024-01-02", "2024-01-03"], "d's has ended"
+    take_back(pipeline, line(2))
+    assert [row[0] for row in pipeline.rows()] == ["2024-01-03"], (
+        "of the other one a file is not known any more, so that it never ends"
+    )

@@ -116,7 +116,10 @@ def test_it_names_file_checksum_time_and_the_csv_of_all_lines(pipeline: Pipeline
 
 
 def test_it_says_what_is_served_meanwhile(pipeline: Pipeline) -> None:
-    assert "No file has been loaded yet." in page_of(pipeline, "x").text
+    assert (
+        "no file has been loaded yet: there is nothing to forecast from"
+        in page_of(pipeline, "x").text
+    )
     pipeline.judge(bad="sales")
     pipeline.put("raw/good.csv", GOOD)
     pipeline.run()
@@ -129,8 +132,11 @@ def test_it_says_what_is_served_meanwhile(pipeline: Pipeline) -> None:
 
 
 def test_a_pointer_that_cannot_be_read_costs_no_page(pipeline: Pipeline) -> None:
+    pipeline.put("raw/good.csv", GOOD)
+    pipeline.run()
     pipeline.store.put(MODEL_POINTER, b"{")
-    assert "what was loaded before. No file has been loaded yet." in page_of(pipeline, "x").text
+    text = page_of(pipeline, "x").text
+    assert "what was loaded before. The last file loaded is raw/good.csv" in text
 
 
 def test_what_the_bad_lines_have_in_common_is_said_if_the_whole_file_does_not(

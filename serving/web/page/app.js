@@ -12,6 +12,7 @@ import { against, expected, price, range, units, weekday, whereFrom } from "./wo
 
 const chosen = { store: "", product: "", days: 14, level: 80, plan: new Plan() };
 const shown = { past: null, base: null, coming: null, days: [], drawn: [], chart: null, model: null, changed: false };
+let card = null; // the promise of the model's
 let under = null; // of the requests under way
 let retry = 0;
 
@@ -88,8 +89,8 @@ async function start() {
   clearTimeout(retry);
   readAddress();
   try {
-    byId("work").hidden = false;
-    shown.model = await showCard();
+    card = showCard();
+    card.catch(() => {}); // whoever waits for it is told
     if (!chosen.store || !chosen.product) await chooseFirst();
     await load({});
   } catch (error) {
@@ -117,6 +118,8 @@ async function load({ planOnly = false }) {
   try {
     if (!planOnly || !shown.base) await loadAll(signal);
     else await loadPlanned(signal);
+    shown.model = await card;
+    signal.throwIfAborted();
     settle();
     show();
   } catch (error) {
@@ -154,7 +157,7 @@ async function loadPlanned(signal) {
   const [one, other] = [shown.base[0], shown.coming[0]];
   if (one.model_version !== other.model_version || one.data_until !== other.data_until) {
     // Another model or another day came in between: both are asked of the same one.
-    shown.model = await showCard();
+    card = showCard();
     await loadAll(signal);
   }
 }
@@ -172,6 +175,7 @@ async function forecast(plan, signal) {
 function settle() {
   byId("trouble").hidden = true;
   byId("key-form").hidden = true;
+  byId("work").hidden = false;
   byId("forget-key").hidden = !hasKey();
   storePicker.complain("");
   productPicker.complain("");
@@ -223,6 +227,7 @@ function tell(title, reasons, again) {
 // ---- showing
 
 function show() {
+  byId("result").classList.remove("is-empty");
   shown.changed = shown.coming !== shown.base;
   shown.days = calendar(shown.past, shown.coming, shown.base);
   const coming = shown.days.filter((day) => day.isComing);

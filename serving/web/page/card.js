@@ -1,24 +1,32 @@
 // The model card: what answers, how wrong it was beside simple rules, what it was made from.
 
-import { Refused, ask, hasKey, send } from "./api.js";
+import { ask, hasKey, send } from "./api.js";
 import { byId, h, number } from "./dom.js";
 import { count, family, toNumber, units } from "./words.js";
 
 const SIMPLE = ["mean_baseline", "seasonal_naive", "naive_baseline", "training_median"];
 const OLD_DAYS = 3;
 
-// Asks for the model and the kept versions, and shows them. Gives the model.
+// Asks for the model and shows it. Gives it without waiting for the other versions: a store that
+// is slow to list them shall not hold up a forecast.
 export async function showCard() {
   const model = await ask("model");
-  const kept = await ask("models").catch((error) => {
-    if (error instanceof Refused && error.status === 401) throw error;
-    return { versions: [], stale_because: `the list cannot be had: ${error.message}` };
-  });
-  byId("card-body").replaceChildren(...card(model, kept));
+  byId("card-body").replaceChildren(...card(model));
+  showVersions();
   return model;
 }
 
-function* card(model, kept) {
+async function showVersions() {
+  let kept;
+  try {
+    kept = await ask("models");
+  } catch (error) {
+    kept = { versions: [], stale_because: `the kept versions cannot be had: ${error.message}` };
+  }
+  byId("versions").replaceChildren(...versions(kept));
+}
+
+function* card(model) {
   const manifest = model.manifest;
   const rows = model.metrics.filter((row) => typeof row.mae === "number");
   const served = rows.find((row) => row.name === manifest.candidate);
@@ -31,6 +39,10 @@ function* card(model, kept) {
   yield h("p", { class: "soft small" }, `Units per day, on the ${manifest.horizon_days} days after `
     + `${manifest.scored_fit_cutoff}: forecast from that day, without having seen them. WAPE: error as a share of sales.`);
   yield facts(model);
+  yield h("div", { id: "versions" });
+}
+
+function* versions(kept) {
   if (kept.stale_because) {
     yield h("p", { class: "warn" }, `Forecasts go on with what is loaded, but ${kept.stale_because}.`);
   }
@@ -96,7 +108,7 @@ function age(day) {
 
 // A link cannot carry a key; with one, the page is fetched and handed over as a file.
 function report(version) {
-  if (!hasKey()) return h("a", { href: "model/report", target: "_blank", rel: "noopener" }, "how it did, in pictures");
+  if (!hasKey()) return h("a", { href: "model/report", target: "_blank", rel: "noopener" }, "how it did");
   const button = h("button", { type: "button", class: "link" }, "download it");
   button.addEventListener("click", async () => {
     try {

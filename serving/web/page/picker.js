@@ -1,26 +1,22 @@
 // A field that is typed into and a list of what fits: the combobox pattern of the ARIA guide.
 // The list comes from the server, so tens of thousands of ids cost nothing here.
 
-import { debounced, h, id } from "./dom.js";
+import { byId, debounced, h, id } from "./dom.js";
 import { count } from "./words.js";
 
 export class Picker {
+  // The field, a combobox named `name`, is in the page already; its list is made here.
   // `load(text, signal)` gives { items: [{ id, note }], total }; `choose(id)` is told of a choice.
   constructor(root, { name, label, load, choose, fresh }) {
     Object.assign(this, { load, choose, fresh, name, value: "", options: [], at: -1, under: null });
     this.isTyped = false;
     this.listedFor = "";
-    const list = `${name}-list`;
-    this.input = h("input", {
-      id: name, role: "combobox", "aria-expanded": "false", "aria-controls": list,
-      "aria-autocomplete": "list", "aria-describedby": `${name}-error`, autocomplete: "off",
-      spellcheck: "false", dir: "auto", maxlength: "500",
-    });
-    this.list = h("ul", { id: list, role: "listbox", "aria-label": `${label}: what fits` });
+    this.input = byId(name);
+    this.list = h("ul", { id: `${name}-list`, role: "listbox", "aria-label": `${label}: what fits` });
     this.hint = h("p", { class: "hint", role: "status" });
     this.popup = h("div", { class: "popup", hidden: true }, this.list, this.hint);
     this.error = h("p", { id: `${name}-error`, class: "error", role: "alert" });
-    root.append(h("label", { for: name }, label), this.input, this.popup, this.error);
+    root.append(this.popup, this.error);
     this.search = debounced(120, () => this.open(this.input.value));
     this.input.addEventListener("input", () => {
       this.isTyped = true;
@@ -33,8 +29,13 @@ export class Picker {
     this.popup.addEventListener("pointerdown", (event) => event.preventDefault());
   }
 
+  // Shows what is chosen; whoever is typing meanwhile is not disturbed.
   show(value) {
     this.value = value;
+    if (!this.isTyped) this.write(value);
+  }
+
+  write(value) {
     this.isTyped = false;
     this.input.value = value;
     this.input.title = value;
@@ -105,7 +106,7 @@ export class Picker {
       this.enter(isOpen);
     } else if (event.key === "Escape" && isOpen) {
       this.close();
-      this.show(this.value);
+      this.write(this.value);
     }
   }
 
@@ -120,7 +121,7 @@ export class Picker {
 
   take(value) {
     this.close();
-    this.show(value);
+    this.write(value);
     this.choose(value);
   }
 
@@ -130,7 +131,7 @@ export class Picker {
     const named = this.options.find((option) => !option.isNew && option.id === text);
     this.close();
     if (text !== this.value && named) this.take(text);
-    else this.show(this.value);
+    else this.write(this.value);
   }
 
   close() {

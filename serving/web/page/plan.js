@@ -99,7 +99,7 @@ export class ComingTable {
     });
     const cells = [0, 1, 2, 3].map(() => h("td", {}, "–"));
     const element = h("tr", {},
-      h("th", { scope: "row" }, `${date} `, h("span", { class: "soft" }, weekday(date))),
+      h("th", { scope: "row" }, ...named(date)),
       h("td", {}, field, error), h("td", {}, promotion), cells);
     return { element, field, promotion, error, cells };
   }
@@ -169,10 +169,12 @@ export class ComingTable {
   }
 }
 
+const named = (date) => [h("span", { class: "day" }, date), " ", h("span", { class: "soft" }, weekday(date))];
+
 export function showHistory(days, missing) {
   byId("history").tBodies[0].replaceChildren(...days.filter((day) => !day.isComing).reverse().map((day) =>
     h("tr", { class: day.isClosed ? "is-closed" : null },
-      h("th", { scope: "row" }, `${day.date} `, h("span", { class: "soft" }, weekday(day.date))),
+      h("th", { scope: "row" }, ...named(day.date)),
       h("td", {}, day.isClosed ? missing : number(day.sold, units(day.sold))),
       h("td", {}, price(day.price)), h("td", {}, day.promotion ? "yes" : ""))));
 }
