@@ -5,7 +5,6 @@ import signal
 import socket
 import stat
 import subprocess
-import time
 from pathlib import Path
 
 import psycopg
@@ -187,14 +186,3 @@ def test_many_processes_that_come_and_go_never_meet_a_stopped_server(home: Path)
     outputs = [finish(user) for user in users]
     assert [out.split() for out in outputs] == [["up", "down"]] * 5
     assert cluster(home).postmaster() is None
-
-
-def test_a_start_takes_seconds_and_a_warm_one_less(home: Path) -> None:
-    begin = time.monotonic()
-    with embedded(home):
-        cold = time.monotonic() - begin
-    begin = time.monotonic()
-    with embedded(home):
-        warm = time.monotonic() - begin
-    assert cold < 60, f"{cold:.1f} s"
-    assert warm < cold, f"cold {cold:.1f} s, warm {warm:.1f} s"
