@@ -96,27 +96,57 @@ def run(
     sys.exit(outcome.exit_code)
 
 
+@cli.command(epilog=_examples("scalecast retrain", "scalecast retrain --json"))
+@_JSON
+def retrain(as_json: bool) -> None:
+    """Train, compare and promote on the data as they are; nothing is loaded."""
+    from scalecast_assets.commands.outcome import in_words
+    from scalecast_assets.commands.outcome import retrain as train
+    from scalecast_assets.resources.turns import let_training_end
+
+    with _running() as runtime:
+        let_training_end(runtime.database_url, lambda text: click.echo(text, err=True))
+        outcome = train(runtime)
+    if as_json:
+        click.echo(json.dumps(outcome.to_json(), indent=2, allow_nan=False))
+    else:
+        click.echo(in_words(outcome))
+    sys.exit(outcome.exit_code)
+
+
 @cli.command(
     epilog=_examples(
-        "scalecast validate sales.csv", "scalecast validate sales.csv --report bad_lines.csv"
+        "scalecast validate sales.csv",
+        "scalecast validate sales.csv --report bad_lines.csv",
+        "scalecast validate sales.csv --report page.html --data-docs docs",
     )
 )
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path))
 @click.option(
     "--report",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
-    metavar="CSV",
-    help="Also write every line that breaks a rule to this file.",
+    metavar="FILE",
+    help="Also write every line that breaks a rule to this CSV; named .html, a page on them.",
+)
+@click.option(
+    "--data-docs",
+    type=click.Path(file_okay=False, writable=True, path_type=Path),
+    metavar="FOLDER",
+    help="Also build Great Expectations' Data Docs of this validation in a new FOLDER.",
 )
 @_JSON
-def validate(file: Path, report: Path | None, as_json: bool) -> None:
+def validate(file: Path, report: Path | None, data_docs: Path | None, as_json: bool) -> None:
     """Ask whether FILE would be accepted; nothing is loaded. Exit code 3: it would be refused."""
     from scalecast_assets.commands.validation import print_validation
     from scalecast_assets.commands.validation import validate as judge
 
     _check_name(file, "FILE")
+    if data_docs and data_docs.exists() and any(data_docs.iterdir()):
+        raise click.BadParameter(
+            f"{data_docs} is not empty; name a new folder", param_hint="FOLDER"
+        )
     with _running() as runtime:
-        facts = judge(runtime, file, report)
+        facts = judge(runtime, file, report, data_docs)
     click.echo(json.dumps(facts, indent=2)) if as_json else print_validation(facts)
     sys.exit(DONE if facts["accepted"] else REFUSED)
 
@@ -250,6 +280,31 @@ def purge(dry_run: bool, as_json: bool) -> None:
         report = purge_now(runtime, dry_run=dry_run)
     click.echo(json.dumps(report.to_json(), indent=2) if as_json else in_words(report))
     sys.exit(FAILED if report.failed else DONE)
+
+
+@cli.command(
+    "api-key",
+    epilog=_examples("scalecast api-key --name shop", "scalecast api-key --name shop --json"),
+)
+@click.option("--name", default="default", show_default=True, help="Whose key it is, for the logs.")
+@_JSON
+def api_key(name: str, as_json: bool) -> None:
+    """Make a key for the prediction API; it is shown once and kept nowhere."""
+    from serving.keys import new_key
+    from serving.settings import SettingsError as KeyNameError
+
+    try:
+        key, line = new_key(name)
+    except KeyNameError as error:
+        raise click.UsageError(str(error)) from None
+    if as_json:
+        click.echo(json.dumps({"key": key, "line": line}))
+        return
+    click.echo(f"The key, shown this once:\n  {key}\n")
+    click.echo(
+        "Let it in with this line, in the file that SCALECAST_API_KEYS_FILE names (it counts"
+    )
+    click.echo(f"within a second) or in SCALECAST_API_KEYS (at the next start):\n  {line}")
 
 
 @cli.command("sample-data", epilog=_examples("scalecast sample-data", "scalecast sample-data data"))

@@ -32,9 +32,21 @@ FOREIGN: Final = frozenset(
     {
         "SCALECAST_API_HOST",
         "SCALECAST_POLL_SECONDS",
+        "SCALECAST_API_KEYS",
+        "SCALECAST_API_KEYS_FILE",
+        "SCALECAST_BODY_SECONDS",
+        "SCALECAST_CORS_ORIGINS",
+        "SCALECAST_LOG_FORMAT",
+        "SCALECAST_LOG_REQUESTS",
+        "SCALECAST_MAX_BATCHES",
+        "SCALECAST_MAX_BATCH_BYTES",
         "SCALECAST_MAX_BODY_BYTES",
+        "SCALECAST_MAX_REQUESTS",
+        "SCALECAST_REQUEST_SECONDS",
         "SCALECAST_LOG_LEVEL",
         "SCALECAST_BENCH_DATA",
+        "SCALECAST_CODE_HOST",
+        "SCALECAST_CODE_PORT",
         "SCALECAST_PG_HOST",
         "SCALECAST_PG_PORT",
         "SCALECAST_PG_USER",
@@ -47,7 +59,7 @@ FOREIGN: Final = frozenset(
         "SCALECAST_PG_CONNECT_TIMEOUT",
     }
 )
-"""Names that belong to the sidecar, to dbt's profile or to the benchmarks."""
+"""Names that belong to the sidecar, to workspace.yaml, to dbt's profile or to the benchmarks."""
 
 FITTED: Final = (keys.LINEAR_REGRESSION, keys.RANDOM_FOREST, keys.XGBOOST, keys.PYTORCH_NN)
 TUNED: Final = (keys.RANDOM_FOREST, keys.XGBOOST)
@@ -55,6 +67,10 @@ TUNED: Final = (keys.RANDOM_FOREST, keys.XGBOOST)
 
 SCORED_DAYS: Final = 91 + MAX_HORIZON_DAYS
 """Corrections are followed 91 days back, and what was promised that day up to a horizon before."""
+
+
+OFF: Final = "off"
+"""What a schedule is set to that shall never run."""
 
 
 class SettingsError(ValueError):
@@ -120,6 +136,20 @@ class Settings(BaseSettings):
     tune_rows: Annotated[dict[str, int], NoDecode] = Field(
         default_factory=dict,
         description="Other row budgets for tuning, in the same form.",
+    )
+    ingest_on_arrival: bool = Field(
+        default=True,
+        description="Whether files that arrive in raw/ are loaded without anybody asking.",
+    )
+    sensor_seconds: int = Field(
+        default=30,
+        ge=5,
+        le=3600,
+        description="Seconds between two looks into raw/.",
+    )
+    retrain_schedule: str = Field(
+        default="0 3 * * 1",
+        description="When models are trained anew, a cron string in UTC; `off`: on request only.",
     )
     alert_webhook_url: SecretStr | None = Field(
         default=None,
@@ -245,6 +275,22 @@ class Settings(BaseSettings):
             )
         return value
 
+    @field_validator("retrain_schedule")
+    @classmethod
+    def _cron(cls, value: str) -> str:
+        if value == OFF or value == cls.model_fields["retrain_schedule"].default:
+            return value
+        import dagster as dg  # takes a second, which nobody shall wait for who sets nothing
+
+        try:
+            dg.ScheduleDefinition(name="schedule", job_name="job", cron_schedule=value)
+        except dg.DagsterInvalidDefinitionError:
+            raise ValueError(
+                "expected a cron string of five fields such as '0 3 * * 1' (Mondays at 03:00 UTC), "
+                f"or {OFF!r}"
+            ) from None
+        return value
+
     @field_validator("database_url", "dagster_database_url")
     @classmethod
     def _postgres_url(cls, value: str | None) -> str | None:
@@ -290,6 +336,11 @@ class Settings(BaseSettings):
         except ValidationError as error:
             raise SettingsError(_explain(error)) from None
         return settings.model_copy(update={"home": settings.home.expanduser().absolute()})
+
+    @property
+    def retrain_cron(self) -> str | None:
+        """The cron string of the retraining schedule; None where there is none."""
+        return None if self.retrain_schedule == OFF else self.retrain_schedule
 
     @property
     def resolved_store_url(self) -> str:

@@ -50,6 +50,9 @@ _log = logging.getLogger(__name__)
 class DirectoryStore:
     """``ObjectStore`` below ``root``, which is created by the first write."""
 
+    whole_on_arrival = False
+    """Whoever copies a file into the directory shows it half done."""
+
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = Path(os.path.realpath(root))
         self._private = self.root / RESERVED

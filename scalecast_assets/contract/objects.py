@@ -69,6 +69,11 @@ class ObjectStore(Protocol):
     Keys are relative and ``/``-separated. An etag is opaque; it changes when the content does.
     """
 
+    @property
+    def whole_on_arrival(self) -> bool:
+        """Whether what others put there is listed only when all of it is there."""
+        ...
+
     def get(self, key: str, max_bytes: int | None = None) -> Blob:
         """Return the whole object; raises ``ObjectNotFound``.
 

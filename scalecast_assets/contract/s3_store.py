@@ -53,6 +53,8 @@ _log = logging.getLogger(__name__)
 class S3Store:
     """``ObjectStore`` below ``s3://bucket/prefix``; ``client`` is a boto3 S3 client."""
 
+    whole_on_arrival = True
+
     def __init__(self, client: Any, bucket: str, prefix: str = "") -> None:
         self._client = client
         self.bucket = bucket
@@ -182,7 +184,10 @@ class S3Store:
 
     def _put(self, key: str, data: bytes, **condition: str) -> str:
         with self._translated(key):
-            return str(self._client.put_object(**self._at(key), Body=data, **condition)["ETag"])
+            answer = self._client.put_object(
+                **self._at(key), **_type_of(key), Body=data, **condition
+            )
+            return str(answer["ETag"])
 
     def _page(self, prefix: str, **query: Any) -> dict[str, Any]:
         with self._translated(prefix):
@@ -313,3 +318,8 @@ def _code_of(error: Exception) -> str:
 def _status_of(error: Exception) -> int:
     response = getattr(error, "response", None) or {}
     return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def _type_of(key: str) -> dict[str, str]:
+    """Pages are opened by whoever follows a link to them; anything else is downloaded."""
+    return {"ContentType": "text/html; charset=utf-8"} if key.endswith(".html") else {}

@@ -5,14 +5,17 @@ up the others, and is read again by every intake. What earlier runs left behind 
 ``left_over.py``. One intake at a time, by an advisory lock.
 """
 
+import contextlib
+import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, Literal
 
 from scalecast_assets.contract.objects import ObjectInfo, ObjectStore, ObjectUnreadable
+from scalecast_assets.ingest.attempts import begin_attempt, end_attempt, note_error
 from scalecast_assets.ingest.landing import (
     Landing,
     LandingError,
@@ -21,9 +24,9 @@ from scalecast_assets.ingest.landing import (
     spool,
 )
 from scalecast_assets.ingest.ledger import (
-    RAW_SUFFIXES,
     LedgerFile,
     find_content,
+    is_raw,
     next_seq_at,
     next_seq_now,
     raw_objects,
@@ -42,6 +45,8 @@ UNREADABLE: Final = "not read"
 READABLE: Final = "every_waiting_file_can_be_read"
 """The check that says so; it blocks nothing."""
 
+_SPOOL: Final = "intake-"
+
 _CLOCKS_DIFFER: Final = timedelta(minutes=1)
 """By so much the clocks of the bucket and of this machine may differ without a word."""
 
@@ -54,6 +59,9 @@ class Intake:
     waits in ``raw/`` is taken in the order of (last modified, key). ``again`` and ``replace`` take
     known bytes anew (without keys: everything in ``raw/``, in that order, as the newest data), and
     ``replace`` marks the files as the whole content that the warehouse shall have.
+
+    ``only`` narrows down what waits: to these keys, or if there are none to what earlier runs
+    landed. What then cannot be read is the business of whoever chose the keys and fails no run.
     """
 
     run_id: str
@@ -62,6 +70,7 @@ class Intake:
     replace: bool = False
     renames: Mapping[str, str] = field(default_factory=dict)
     spool_dir: Path | None = None
+    only: Sequence[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -89,8 +98,8 @@ def take_in(
     asked for by name or for a replacement, or if there is no other file to go on with.
     """
     ensure_schema(conn)
-    with locked(conn, LANDING_LOCK), tempfile.TemporaryDirectory(dir=intake.spool_dir) as spool_dir:
-        work = replace(intake, spool_dir=Path(spool_dir))
+    with locked(conn, LANDING_LOCK), _folder_below(intake.spool_dir) as folder:
+        work = replace(intake, spool_dir=folder)
         with conn.transaction():
             forget_decided(conn)
             give_up_unfinished(conn, intake.run_id)
@@ -98,7 +107,8 @@ def take_in(
         outcomes: list[FileOutcome] = []
         seen: dict[str, str] = {}
         for info in objects:
-            outcome = _take(conn, store, work, info, seen)
+            with _named(info.key):
+                outcome = _take(conn, store, work, info, seen)
             if outcome.outcome != "unreadable":
                 seen.setdefault(outcome.sha256, outcome.key)
             log(outcome.message)
@@ -112,11 +122,37 @@ def take_in(
     return sorted(outcomes, key=lambda outcome: outcome.file_seq)
 
 
+@contextlib.contextmanager
+def _named(key: str) -> Iterator[None]:
+    """Whatever goes wrong while a file is read says which one; those who come after it wait."""
+    try:
+        yield
+    except LandingError:
+        raise
+    except Exception as error:
+        raise LandingError(
+            f"{key}: could not be landed ({type(error).__name__}: {error}); nothing of it is"
+            " loaded, and what waits behind it is left for the next run"
+        ) from error
+
+
+@contextlib.contextmanager
+def _folder_below(spool_dir: Path | None) -> Iterator[Path]:
+    """A folder for this intake's files, which may be large; those of killed intakes go first."""
+    if spool_dir:
+        for left in spool_dir.glob(f"{_SPOOL}*"):
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=spool_dir, prefix=_SPOOL) as folder:
+        yield Path(folder)
+
+
 def _refuse_to_ignore(intake: Intake, outcomes: Sequence[FileOutcome]) -> None:
     """Fail for what could not be read, where going on would hide it or do half of what was asked.
 
     Otherwise the run goes on with the other files. The next one finds this file alone, and fails.
     """
+    if intake.only is not None:
+        return
     unreadable = [o.message for o in outcomes if o.outcome == "unreadable"]
     goes_on = any(o.state in ("landed", "validated") for o in outcomes)
     if unreadable and (intake.keys or intake.replace or not goes_on):
@@ -126,6 +162,9 @@ def _refuse_to_ignore(intake: Intake, outcomes: Sequence[FileOutcome]) -> None:
 def _chosen(conn: Connection, store: ObjectStore, intake: Intake) -> list[ObjectInfo]:
     if intake.keys:
         return [_named_object(store, key) for key in intake.keys]
+    if intake.only is not None:
+        chosen = set(intake.only)
+        return [i for i in waiting_objects(conn, store) if i.key in chosen] if chosen else []
     everything = intake.again or intake.replace
     objects = raw_objects(store) if everything else waiting_objects(conn, store)
     if intake.replace and not objects:
@@ -137,7 +176,7 @@ def _chosen(conn: Connection, store: ObjectStore, intake: Intake) -> list[Object
 
 
 def _named_object(store: ObjectStore, key: str) -> ObjectInfo:
-    if not key.lower().endswith(RAW_SUFFIXES):
+    if not is_raw(key):
         raise LandingError(f"{key}: expected a key that ends in .csv or .csv.gz")
     for info in store.list(key):
         if info.key == key:
@@ -153,16 +192,17 @@ def _take(
     seen: Mapping[str, str],
 ) -> FileOutcome:
     assert intake.spool_dir is not None
+    begin_attempt(conn, info, intake.run_id)
     try:
         file = spool(store, info.key, intake.spool_dir)
     except ObjectUnreadable as error:
+        note_error(conn, info, str(error))
         return _unreadable(info, error)
     try:
         known = find_content(conn, file.sha256)
         anew = (intake.again or intake.replace) and file.sha256 not in seen
         if known and not anew:
-            with conn.transaction():
-                remember_object(conn, info, file.sha256)
+            _remember(conn, info, file.sha256)
             return _known(info.key, known, seen)
         archive(store, file)
         asked_for = bool(intake.keys) or intake.again or intake.replace
@@ -173,6 +213,12 @@ def _take(
         return outcome
     finally:
         file.path.unlink()
+
+
+def _remember(conn: Connection, info: ObjectInfo, sha256: str) -> None:
+    with conn.transaction():
+        remember_object(conn, info, sha256)
+        end_attempt(conn, info.key)
 
 
 def _from_the_future(info: ObjectInfo) -> str:
@@ -198,7 +244,7 @@ def _land(
     landing = Landing(conn, intake.run_id, intake.replace, intake.renames)
     with conn.transaction():
         landed = landing.land(file, info.key, seq, known)
-        remember_object(conn, info, file.sha256)
+        _remember(conn, info, file.sha256)
     message = f"{info.key}: landed {landed.rows:,} rows, {landed.rejected:,} faults"
     return FileOutcome(
         "landed",

@@ -22,7 +22,6 @@ from scalecast_assets.contract.objects import ObjectStore
 from scalecast_assets.ingest.ledger import LedgerFile
 from scalecast_assets.ingest.lines import (
     LANDED_SCHEMA,
-    LINES_ARE_WELL_FORMED,
     MAX_LISTED_FAULTS,
     RejectedLine,
     rejected,
@@ -243,7 +242,7 @@ class FaultList:
         self._file_seq = file_seq
         self._listed = 0
         self._rules: set[str] = set()
-        self._last_line = 0
+        self._last: RejectedLine | None = None
 
     def add(self, faults: list[RejectedLine]) -> None:
         self.count += len(faults)
@@ -253,10 +252,11 @@ class FaultList:
                 self._listed += 1
                 self._report.writerow((self._file_seq, *fault))
         if faults:
-            self._last_line = faults[-1].line_no
+            self._last = faults[-1]
 
     def close(self) -> None:
-        if more := self.count - self._listed:
+        more = self.count - self._listed
+        if more and self._last:
             reason = f"and {more:,} more faults, not listed"
-            last = rejected(self._last_line, "", "", LINES_ARE_WELL_FORMED, reason)
+            last = rejected(self._last.line_no, "", "", self._last.rule, reason)
             self._report.writerow((self._file_seq, *last))

@@ -127,6 +127,19 @@ create table if not exists warehouse.file_objects (
     primary key (key, version)
 );
 
+-- Objects whose reading began and has not come to an end: a run is at it, was killed over it, or could
+-- not read it. The row goes when the content is known.
+create table if not exists warehouse.file_attempts (
+    key text not null,
+    version text not null,
+    attempts int not null default 1,
+    first_at timestamptz not null default clock_timestamp(),
+    tried_at timestamptz not null default clock_timestamp(),
+    run_id text not null,
+    error text,
+    primary key (key, version)
+);
+
 -- One row per (store_id, product_id, date): quantity sold in units on that day.
 create table if not exists warehouse.demand_data (
     date date not null,

@@ -27,6 +27,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "resources": ANY | {"settings", "ingest", "forecasting", "promotion", "contract"},
     "checks": BELOW_ASSETS | {"assets"},
     "assets": BELOW_ASSETS | {"checks"},
+    "automation": ANY | {"resources", "ingest", "monitoring", "contract"},
     "alerting": ANY | {"resources", "ingest", "contract"},
     "retention": ANY | {"resources", "ingest", "promotion", "contract"},
     "keys": frozenset(),
