@@ -147,7 +147,7 @@ def settle_requests(
         """
         update ml.retrain_requests set taken_at = clock_timestamp(), taken_by = %(run)s
         where taken_at is null and (
-            model_version is distinct from %(version)s
+            model_version not in ('', coalesce(%(version)s, ''))
             or requested_at <= (
                 select made_at from ml.training_sets where sha256 = %(training_set)s
             )
