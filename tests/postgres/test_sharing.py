@@ -120,6 +120,24 @@ def test_a_killed_server_is_started_again_with_what_was_committed(home: Path) ->
     assert cluster(home).postmaster() is None
 
 
+def test_a_server_killed_in_the_middle_of_a_landing_is_started_again(home: Path) -> None:
+    """Its process drops the unlogged table on the way out, and recovery meets what is left."""
+    first = embedded(home)
+    server = first.start()
+    landing = psycopg.connect(server.warehouse_url)
+    landing.execute("create unlogged table landed (line text)")
+    with landing.cursor().copy("copy landed from stdin (format csv, freeze)") as copy:
+        copy.write(b"one\n")
+    ask(server, "select pg_switch_wal()")  # the table's creation is on disk
+    process = psutil.Process(landing.info.backend_pid)
+    os.kill(postmaster_pid(home), signal.SIGKILL)
+    psutil.wait_procs([process], 20)
+    with embedded(home) as again:
+        assert ask(again, "select to_regclass('landed')") is None
+        first.stop()
+    landing.close()
+
+
 def test_a_pid_file_that_names_a_stranger_is_not_believed(home: Path) -> None:
     with embedded(home):
         account = cluster(home).account
