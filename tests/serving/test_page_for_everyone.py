@@ -159,18 +159,22 @@ def test_intervals_are_drawn_and_written_where_an_answer_has_them(
     """The bounds are put into the real answer on its way: this world's model has none."""
 
     def with_bounds(route: Route) -> None:
-        reply = route.fetch()
+        wanted = route.request.post_data_json
+        level = wanted.pop("level", 80)
+        reply = route.fetch(post_data=wanted)
         body = reply.json()
         for day in body["series"][0]["days"]:
-            day.update(lower=day["prediction"] / 2, upper=day["prediction"] * 2, level=80)
+            day.update(lower=day["prediction"] / 2, upper=day["prediction"] * 2, level=level)
         route.fulfill(response=reply, json=body)
 
     with opened(browser, f"{api.base_url}/health") as page:
         page.route("**/forecast", with_bounds)
-        page.goto(f"{api.base_url}{AT}")
+        page.goto(f"{api.base_url}{AT}&level=95")
         is_drawn(page)
-        expect(page.locator("#interval-head")).to_have_text("80 % interval")
+        expect(page.locator("#interval-head")).to_have_text("95 % interval")
         expect(page.locator("#coming tbody td:nth-of-type(4)").first).to_have_text("15.8 to 63.2")
         assert page.locator("#plot polygon.band").count() == 1
         expect(page.get_by_label("Interval")).to_be_enabled()
-        expect(page.locator("#legend")).to_contain_text("80 % of days")
+        page.get_by_label("Interval").select_option("50")
+        expect(page.locator("#legend")).to_contain_text("50 % of days")
+        assert "level=50" in page.url

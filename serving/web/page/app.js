@@ -133,15 +133,18 @@ async function loadAll(signal) {
   storePicker.show(chosen.store);
   productPicker.show(chosen.product);
   const ids = { store_id: chosen.store, product_id: chosen.product };
-  const [past, base] = await Promise.all([
+  const [past, first] = await Promise.all([
     ask("history", { parameters: { ...ids, days: SHOWN_DAYS + 7 }, signal }).catch((error) => {
       if (error instanceof Refused && error.status === 404) return null;
       throw error;
     }),
     forecast([], signal),
   ]);
+  byId("level").disabled = typeof first[0].level !== "number";
+  // Whether a level may be asked for is known once an answer has one.
+  const isOther = !byId("level").disabled && first[0].level !== chosen.level;
+  const base = isOther ? await forecast([], signal) : first;
   Object.assign(shown, { past, base, coming: base });
-  byId("level").disabled = typeof base[0].level !== "number";
   table.build(base.map((day) => day.date), chosen.plan);
   byId("undo").disabled = chosen.plan.toText() === "";
   await loadPlanned(signal);
@@ -274,7 +277,7 @@ function showLegend(coming) {
   const sample = (name, shape) => s("svg", { width: 26, height: 12, "aria-hidden": "true" }, shape(name));
   const line = (name) => s("path", { class: `line ${name}`, d: "M1,6H25" });
   const block = (name) => s("rect", { class: name, x: 1, y: 1, width: 24, height: 10 });
-  const entries = [["sold", line, "sold"], ["forecast", line, "forecast"]];
+  const entries = [...(shown.past ? [["sold", line, "sold"]] : []), ["forecast", line, "forecast"]];
   if (coming[0].upper !== null) entries.push(["band", block, `${coming[0].level} % of days`]);
   if (coming.some((day) => day.naive !== null)) entries.push(["naive", line, "last week, repeated"]);
   if (shown.changed) entries.push(["before", line, "before your changes"]);
