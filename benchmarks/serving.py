@@ -188,6 +188,7 @@ def measure_batch(store: ObjectStore, store_url: str, fitted: FittedModel) -> No
         product_id=[panel.products[one] for one in product_of.tolist()],
         price=random.uniform(1, 20, ROWS),
         promotion=random.random(ROWS) < 0.2,
+        level=np.full(ROWS, 80),
     )
     batch = forecaster.batch
     matrix, _ = features(

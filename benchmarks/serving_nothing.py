@@ -19,6 +19,9 @@ REPLY: Final = PredictReply(
     horizon=1,
     data_until=datetime.date(2024, 3, 14),
     store_open=True,
+    lower=101.0,
+    upper=190.0,
+    level=80,
 )
 
 app = FastAPI()

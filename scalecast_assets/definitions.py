@@ -18,10 +18,16 @@ from scalecast_assets.assets.ingestion import RawFormat, demand_data, raw_demand
 from scalecast_assets.assets.monitoring import build_monitoring_assets
 from scalecast_assets.assets.promotion import build_promotion_assets
 from scalecast_assets.assets.training import build_training_assets
-from scalecast_assets.automation import build_jobs, killed_runs
+from scalecast_assets.automation import (
+    build_feed_sensor,
+    build_jobs,
+    build_retraining,
+    killed_runs,
+)
 from scalecast_assets.checks.expectations import raw_demand_suite
 from scalecast_assets.checks.gates import MODEL_GATES, build_model_gates
 from scalecast_assets.checks.world import build_world_checks
+from scalecast_assets.maintenance import build_rebuild_job, build_retention
 from scalecast_assets.resources.configured import alert_channels, store_resource
 from scalecast_assets.resources.pipeline import PipelineResource
 from scalecast_assets.resources.warehouse import WarehouseResource
@@ -36,6 +42,7 @@ def build_definitions(settings: Settings, **overrides: Any) -> dg.Definitions:
     """
     features = build_dbt_assets(DBT_PROJECT, settings.home, list(demand_data.check_keys))
     feature_gates = sorted(features.check_keys)
+    retrain_requests, schedules = build_retraining(settings.retrain_cron)
     return dg.Definitions(
         assets=[
             raw_files,
@@ -55,9 +62,14 @@ def build_definitions(settings: Settings, **overrides: Any) -> dg.Definitions:
                 live_error_ratio=settings.live_error_ratio,
             ),
         ],
-        jobs=build_jobs(),
+        jobs=[*build_jobs(), build_rebuild_job()],
+        schedules=[*schedules, build_retention(settings)],
         sensors=[
             killed_runs,
+            build_feed_sensor(
+                interval_seconds=settings.sensor_seconds, running=settings.ingest_on_arrival
+            ),
+            retrain_requests,
             build_alert_sensor(
                 breakers={
                     "demand_data": sorted(demand_data.check_keys),

@@ -5,8 +5,8 @@ sidecar) inherit the environment it sets and never start a Postgres of their own
 ``scalecast up`` starts is in ``services.py``.
 """
 
+import json
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +30,9 @@ TELEMETRY_OFF: Final = {
 
 
 PATIENCE: Final = {"connect_timeout": "10"}
+
+LOGS_PREFIX: Final = "logs/dagster"
+"""Where in the bucket the output of steps is kept."""
 
 DAGSTER_SCHEMA: Final = "dagster"
 """Of the warehouse's database, for Dagster's own storage if no other database is named."""
@@ -175,11 +178,47 @@ def _connected(address: PostgresAddress, field: str) -> Iterator["Connection"]:
 def _dagster_home(settings: Settings) -> Path:
     home = settings.home / "dagster"
     home.mkdir(parents=True, exist_ok=True)
-    wanted = PROJECT_ROOT / "dagster.yaml"
+    wanted = instance_config(settings)
     present = home / "dagster.yaml"
-    if not present.exists() or present.read_bytes() != wanted.read_bytes():
-        shutil.copyfile(wanted, present)
+    if not present.exists() or present.read_text(encoding="utf-8") != wanted:
+        # Never half of it: a process that starts meanwhile reads it, too.
+        being_written = home / f"dagster.yaml.{os.getpid()}"
+        being_written.write_text(wanted, encoding="utf-8")
+        being_written.replace(present)
     return home
+
+
+def instance_config(settings: Settings) -> str:
+    """Return ``dagster.yaml`` for these settings: with a bucket, what steps print goes there, too.
+
+    Otherwise the webserver of another machine could not show it.
+    """
+    text = (PROJECT_ROOT / "dagster.yaml").read_text(encoding="utf-8")
+    scheme, _, place = settings.resolved_store_url.partition("://")
+    if scheme != "s3":
+        return text
+    bucket, _, prefix = place.partition("/")
+    config = {
+        "bucket": bucket,
+        "prefix": "/".join(filter(None, (prefix.strip("/"), LOGS_PREFIX))),
+        "local_dir": str(settings.home / "dagster" / "compute_logs"),
+        "skip_empty_files": True,
+        "upload_interval": 30,
+    }
+    for name, *variables in (
+        ("endpoint_url", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
+        ("region", "AWS_REGION", "AWS_DEFAULT_REGION"),
+    ):
+        if given := next(filter(None, map(os.environ.get, variables)), None):
+            config[name] = given
+    section = {
+        "compute_logs": {
+            "module": "dagster_aws.s3.compute_log_manager",
+            "class": "S3ComputeLogManager",
+            "config": config,
+        }
+    }
+    return f"{text}\n{json.dumps(section)[1:-1]}\n"
 
 
 def _restore(environment: Mapping[str, str]) -> None:

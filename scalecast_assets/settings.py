@@ -45,6 +45,8 @@ FOREIGN: Final = frozenset(
         "SCALECAST_REQUEST_SECONDS",
         "SCALECAST_LOG_LEVEL",
         "SCALECAST_BENCH_DATA",
+        "SCALECAST_CODE_HOST",
+        "SCALECAST_CODE_PORT",
         "SCALECAST_PG_HOST",
         "SCALECAST_PG_PORT",
         "SCALECAST_PG_USER",
@@ -57,11 +59,18 @@ FOREIGN: Final = frozenset(
         "SCALECAST_PG_CONNECT_TIMEOUT",
     }
 )
-"""Names that belong to the sidecar, to dbt's profile or to the benchmarks."""
+"""Names that belong to the sidecar, to workspace.yaml, to dbt's profile or to the benchmarks."""
 
 FITTED: Final = (keys.LINEAR_REGRESSION, keys.RANDOM_FOREST, keys.XGBOOST, keys.PYTORCH_NN)
 TUNED: Final = (keys.RANDOM_FOREST, keys.XGBOOST)
 """The candidates with a budget of rows for fitting, and those that besides tune on one."""
+
+SCORED_DAYS: Final = 91 + MAX_HORIZON_DAYS
+"""Corrections are followed 91 days back, and what was promised that day up to a horizon before."""
+
+
+OFF: Final = "off"
+"""What a schedule is set to that shall never run."""
 
 
 class SettingsError(ValueError):
@@ -128,6 +137,20 @@ class Settings(BaseSettings):
         default_factory=dict,
         description="Other row budgets for tuning, in the same form.",
     )
+    ingest_on_arrival: bool = Field(
+        default=True,
+        description="Whether files that arrive in raw/ are loaded without anybody asking.",
+    )
+    sensor_seconds: int = Field(
+        default=30,
+        ge=5,
+        le=3600,
+        description="Seconds between two looks into raw/.",
+    )
+    retrain_schedule: str = Field(
+        default="0 3 * * 1",
+        description="When models are trained anew, a cron string in UTC; `off`: on request only.",
+    )
     alert_webhook_url: SecretStr | None = Field(
         default=None,
         description="Alerts are POSTed there as JSON, https://…; unset: not.",
@@ -149,6 +172,41 @@ class Settings(BaseSettings):
         ge=0,
         le=24 * 365,
         description="Hours without a new file after which the feed is stale; 0: never.",
+    )
+    keep_models: int = Field(
+        default=10,
+        ge=0,
+        description="Model versions to keep, the served and the one before besides; 0: all.",
+    )
+    keep_training_sets_days: int = Field(
+        default=30,
+        ge=0,
+        description="Days to keep training sets and candidates of no kept version; 0: for ever.",
+    )
+    keep_states_days: int = Field(
+        default=7,
+        ge=0,
+        description="Days to keep serving states that are not served any more; 0: for ever.",
+    )
+    keep_forecasts_days: int = Field(
+        default=150,
+        ge=0,
+        description="Days of origins to keep in ml.forecasts and forecasts/, 147 or more; 0: all.",
+    )
+    keep_quarantine_days: int = Field(
+        default=90,
+        ge=0,
+        description="Days to keep the folders of refused files under quarantine/; 0: for ever.",
+    )
+    keep_logs_days: int = Field(
+        default=30,
+        ge=0,
+        description="Days to keep logs and cached files under the home; 0: for ever.",
+    )
+    keep_runs_days: int = Field(
+        default=90,
+        ge=0,
+        description="Days to keep Dagster's records of runs that ended; 0: for ever.",
     )
     ui_port: int | None = Field(
         default=None,
@@ -207,6 +265,32 @@ class Settings(BaseSettings):
                 raise ValueError(f"{name}={rows}: a budget is at least 100 rows")
         return value
 
+    @field_validator("keep_forecasts_days")
+    @classmethod
+    def _as_long_as_scored(cls, value: int) -> int:
+        if 0 < value < SCORED_DAYS:
+            raise ValueError(
+                f"corrections of sales are scored against forecasts of the last {SCORED_DAYS} days:"
+                f" expected 0 (for ever), or {SCORED_DAYS} or more"
+            )
+        return value
+
+    @field_validator("retrain_schedule")
+    @classmethod
+    def _cron(cls, value: str) -> str:
+        if value == OFF or value == cls.model_fields["retrain_schedule"].default:
+            return value
+        import dagster as dg  # takes a second, which nobody shall wait for who sets nothing
+
+        try:
+            dg.ScheduleDefinition(name="schedule", job_name="job", cron_schedule=value)
+        except dg.DagsterInvalidDefinitionError:
+            raise ValueError(
+                "expected a cron string of five fields such as '0 3 * * 1' (Mondays at 03:00 UTC), "
+                f"or {OFF!r}"
+            ) from None
+        return value
+
     @field_validator("database_url", "dagster_database_url")
     @classmethod
     def _postgres_url(cls, value: str | None) -> str | None:
@@ -252,6 +336,11 @@ class Settings(BaseSettings):
         except ValidationError as error:
             raise SettingsError(_explain(error)) from None
         return settings.model_copy(update={"home": settings.home.expanduser().absolute()})
+
+    @property
+    def retrain_cron(self) -> str | None:
+        """The cron string of the retraining schedule; None where there is none."""
+        return None if self.retrain_schedule == OFF else self.retrain_schedule
 
     @property
     def resolved_store_url(self) -> str:

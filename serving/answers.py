@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scalecast_assets.contract.cold_start import SOURCES, Source
+from serving.intervals import Bounds, Interval
 
 EPOCH: Final = datetime.date(1970, 1, 1).toordinal()
 
@@ -38,6 +39,8 @@ class _Answer(Protocol):
     def data_until(self) -> datetime.date: ...
     @property
     def store_open(self) -> bool | None: ...
+    @property
+    def interval(self) -> Interval: ...
 
 
 class Answers(NamedTuple):
@@ -52,6 +55,8 @@ class Answers(NamedTuple):
     """Days since 1970-01-01."""
     store_open: NDArray[np.int8]
     """0 or 1; -1 where the store was never seen."""
+    bounds: Bounds
+    """The intervals; None if the model has none."""
 
     def replies(self, version: str, rows: Sequence[int] | slice = slice(None)) -> list[Reply]:
         """Return the replies to ``rows``, of all by default."""
@@ -72,12 +77,22 @@ def reply_to(answer: _Answer, version: str) -> Reply:
         "horizon": answer.horizon,
         "data_until": answer.data_until.isoformat(),
         "store_open": answer.store_open,
+        **answer.interval._asdict(),
     }
 
 
 def _replies(answers: Answers, version: str, rows: Sequence[int] | slice) -> Iterator[Reply]:
-    columns = zip(*(column[rows].tolist() for column in answers), strict=True)
-    for prediction, source, horizon, data_until, store_open in columns:
+    plain = (
+        answers.prediction,
+        answers.source,
+        answers.horizon,
+        answers.data_until,
+        answers.store_open,
+    )
+    # Without a table the intervals never end.
+    bounds = answers.bounds.rows(rows)
+    columns = zip(*(column[rows].tolist() for column in plain), bounds, strict=False)
+    for prediction, source, horizon, data_until, store_open, interval in columns:
         yield {
             "prediction": prediction,
             "model_version": version,
@@ -85,6 +100,9 @@ def _replies(answers: Answers, version: str, rows: Sequence[int] | slice) -> Ite
             "horizon": horizon,
             "data_until": iso_day(data_until),
             "store_open": _IS_OPEN[store_open],
+            "lower": interval[0],
+            "upper": interval[1],
+            "level": interval[2],
         }
 
 

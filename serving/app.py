@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from starlette.concurrency import run_in_threadpool
 
+from serving.bodies import definitions
 from serving.deadlines import Deadlines
 from serving.errors import install_handlers
 from serving.gate import Gate
@@ -38,8 +39,13 @@ from serving.routes import (
     timeseries,
 )
 from serving.routes.dependencies import Parts, PlainRoute
+from serving.schemas import PredictRequest
+from serving.schemas_many import BatchRequest, ForecastRequest
 from serving.settings import Settings
 from serving.stores import open_store
+from serving.timeseries import TimeSeriesRequest
+
+BODIES: Final = (PredictRequest, BatchRequest, ForecastRequest, TimeSeriesRequest)
 
 DESCRIPTION: Final = """\
 Tomorrow's demand, per product and store, from the model that won the last comparison.
@@ -105,17 +111,18 @@ def _add_routes(app: FastAPI) -> None:
         app.include_router(routes.router)
     app.mount("/docs/assets", docs.assets)
     app.mount("/page", root.assets)
-    _document_keys(app)
+    _complete_document(app)
 
 
-def _document_keys(app: FastAPI) -> None:
-    """Say in the OpenAPI document how a key is sent; it is optional, as keys are."""
+def _complete_document(app: FastAPI) -> None:
+    """Add to the OpenAPI document the bodies, and how a key is sent: optional, as keys are."""
     made = app.openapi
 
     def openapi() -> dict[str, Any]:
         document = made()
-        schemes = document.setdefault("components", {}).setdefault("securitySchemes", {})
-        schemes["key"] = {"type": "http", "scheme": "bearer"}
+        components = document["components"]
+        components["schemas"].update(definitions(*BODIES))
+        components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
         document["security"] = [{}, {"key": []}]
         return document
 

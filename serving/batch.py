@@ -15,6 +15,7 @@ from scalecast_assets.contract.encoders import SeriesCodes
 from scalecast_assets.contract.features import as_model_input, features
 from scalecast_assets.contract.panel import WINDOW, Panel
 from serving.answers import OPEN_UNKNOWN, Answers
+from serving.intervals import Intervals
 from serving.model import LoadedModel
 from serving.paths import Paths
 from serving.state import LoadedState
@@ -35,6 +36,8 @@ class Questions(NamedTuple):
     product_id: list[str]
     price: NDArray[np.float64]
     promotion: NDArray[np.bool_]
+    level: NDArray[np.int64]
+    """Of the interval, in per cent."""
 
 
 class Places(NamedTuple):
@@ -53,9 +56,12 @@ class Places(NamedTuple):
 class Batch:
     """Answers many questions with ``model`` from the history in ``state``."""
 
-    def __init__(self, model: LoadedModel, state: LoadedState, codes: SeriesCodes) -> None:
+    def __init__(
+        self, model: LoadedModel, state: LoadedState, codes: SeriesCodes, intervals: Intervals
+    ) -> None:
         self._panel: Panel = state.panel
         self._codes = codes
+        self._intervals = intervals
         self._cold_start = state.cold_start
         self._predictor = model.predictor
         self._paths = Paths(state.panel, codes, WidePredictor(model.predictor), state.cold_start)
@@ -89,13 +95,16 @@ class Batch:
         self._ask(prediction, np.flatnonzero(known & (ahead <= 1)), questions, places)
         self._ask_later(prediction, np.flatnonzero(known & (ahead > 1)), questions, places)
         source = np.full(len(ahead), MODEL, np.int8)
-        self._start_cold(prediction, source, places)
+        self._start_cold(prediction, source, questions.day, places)
         return Answers(
             prediction=prediction,
             source=source,
             horizon=np.maximum(ahead, 1),
             data_until=places.until,
             store_open=self._store_open(ahead, places.store),
+            bounds=self._intervals.columns(
+                places.series, prediction, np.maximum(ahead, 1), source, questions.level
+            ),
         )
 
     def _ask(
@@ -161,7 +170,11 @@ class Batch:
         return np.asarray(np.maximum(told, 0.0))
 
     def _start_cold(
-        self, prediction: NDArray[np.float64], source: NDArray[np.int8], places: Places
+        self,
+        prediction: NDArray[np.float64],
+        source: NDArray[np.int8],
+        day: NDArray[np.int64],
+        places: Places,
     ) -> None:
         """Answer with a mean where the model did not."""
         lacking = np.isnan(prediction)
@@ -174,6 +187,7 @@ class Batch:
                 None,
                 None if product == UNKNOWN else product,
                 None if store == UNKNOWN else store,
+                int(day[row]),
             )
             prediction[row], source[row] = value, _SOURCE_INDEX[whose]
 

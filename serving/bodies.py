@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
+from pydantic.json_schema import models_json_schema
 from starlette.requests import ClientDisconnect
 
 from serving.deadlines import Deadlines
@@ -20,6 +21,8 @@ Body = TypeVar("Body", bound=BaseModel)
 
 JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"
+
+_REFERENCE: Final = "#/components/schemas/{model}"
 NDJSON_NAMES: Final = frozenset({NDJSON, "application/ndjson", "application/jsonl"})
 
 DRAINED: Final = 8 << 20
@@ -71,13 +74,22 @@ def unsupported(media_type: str, *known: str) -> ApiError:
 def described(
     model: type[BaseModel], examples: Mapping[str, Any], lines: str | None = None
 ) -> dict[str, Any]:
-    """Return the ``openapi_extra`` of a route whose body is ``model``, or ``lines`` of NDJSON."""
-    content: dict[str, Any] = {
-        JSON: {"schema": model.model_json_schema(), "examples": dict(examples)}
-    }
+    """Return the ``openapi_extra`` of a route whose body is ``model``, or ``lines`` of NDJSON.
+
+    The model itself is defined in the document by ``definitions``.
+    """
+    schema = {"$ref": _REFERENCE.format(model=model.__name__)}
+    content: dict[str, Any] = {JSON: {"schema": schema, "examples": dict(examples)}}
     if lines is not None:
         content[NDJSON] = {"schema": {"type": "string"}, "example": lines}
     return {"requestBody": {"required": True, "content": content}}
+
+
+def definitions(*models: type[BaseModel]) -> dict[str, Any]:
+    """Return the schemas of bodies, and of what they are made of, for the OpenAPI document."""
+    asked = [(model, "validation") for model in models]
+    _, schemas = models_json_schema(asked, ref_template=_REFERENCE)  # type: ignore[arg-type]
+    return dict(schemas["$defs"])
 
 
 async def read_body(request: Request, limits: Limits, max_bytes: int) -> bytes:

@@ -49,6 +49,8 @@ class Asked(NamedTuple):
     """``(n, horizon)``, NaN where nothing is planned."""
     promotion: Float64s
     """The same; 0 or 1."""
+    level: int
+    """Of the intervals, in per cent."""
 
     def part(self, rows: slice) -> "Asked":
         """Return some of them."""
@@ -59,6 +61,7 @@ class Asked(NamedTuple):
             self.until[rows],
             self.price[rows],
             self.promotion[rows],
+            self.level,
         )
 
 
@@ -81,9 +84,8 @@ def asked_for(panel: Panel, request: ForecastRequest) -> Asked:
         until = panel.until[panel.series_store[series]].astype(np.int64)
     shape = (len(series), request.horizon)
     store_id, product_id = (np.array(column, np.object_) for column in ids)
-    asked = Asked(
-        series, store_id, product_id, until, np.full(shape, np.nan), np.full(shape, np.nan)
-    )
+    unplanned = (np.full(shape, np.nan), np.full(shape, np.nan))
+    asked = Asked(series, store_id, product_id, until, *unplanned, request.level)
     for number, entry in enumerate(request.plan if len(series) else ()):
         _plan(asked, number, entry)
     return asked
@@ -113,6 +115,13 @@ def answer(forecaster: Forecaster, asked: Asked) -> Answers:
         horizon=np.broadcast_to(ahead, shape).ravel(),
         data_until=np.repeat(asked.until, horizon),
         store_open=_store_open(forecaster.state.panel, asked, ahead).ravel(),
+        bounds=forecaster.intervals.columns(
+            np.repeat(asked.series, horizon),
+            prediction.ravel(),
+            np.broadcast_to(ahead, shape).ravel(),
+            source.ravel(),
+            np.full(prediction.size, asked.level),
+        ),
     )
 
 
@@ -191,7 +200,12 @@ def _start_cold(
         product = panel.product_index.get(asked.product_id[row])
         store = panel.store_index.get(asked.store_id[row])
         for step in range(prediction.shape[1]):
-            value, whose = cold_start.one(None if series == UNKNOWN else series, product, store)
+            value, whose = cold_start.one(
+                None if series == UNKNOWN else series,
+                product,
+                store,
+                int(asked.until[row]) + 1 + step,
+            )
             prediction[row, step], source[row, step] = value, SOURCES.index(whose)
 
 

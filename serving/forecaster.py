@@ -17,9 +17,11 @@ import numpy as np
 from scalecast_assets.contract.cold_start import Source
 from scalecast_assets.contract.columns import KEPT_HISTORY_DAYS, MAX_HORIZON_DAYS
 from scalecast_assets.contract.features import as_model_input, features_one
+from scalecast_assets.contract.intervals import DEFAULT_LEVEL
 from scalecast_assets.contract.panel import WINDOW, Panel
 from scalecast_assets.contract.rolling import roll_forward
 from serving.batch import Batch
+from serving.intervals import Interval, Intervals
 from serving.model import LoadedModel, PredictionFailed
 from serving.paths import prolonged
 from serving.state import LoadedState
@@ -33,13 +35,17 @@ EPOCH: Final = datetime.date(1970, 1, 1).toordinal()
 
 
 class Question(NamedTuple):
-    """What a caller wants to know; ``price`` and ``promotion`` are those of ``date``."""
+    """What a caller wants to know; ``price`` and ``promotion`` are those of ``date``.
+
+    ``level`` is the interval's, in per cent.
+    """
 
     date: datetime.date
     store_id: str
     product_id: str
     price: float
     promotion: bool
+    level: int = DEFAULT_LEVEL
 
 
 class Answer(NamedTuple):
@@ -50,6 +56,7 @@ class Answer(NamedTuple):
     horizon: int
     data_until: datetime.date
     store_open: bool | None
+    interval: Interval
 
 
 class DateOutOfRange(ValueError):
@@ -88,6 +95,7 @@ class Forecaster:
         self.codes = self._encoders.codes(state.panel)
         self._until: list[int] = state.panel.until.tolist()
         self._kept_days = int(state.panel.open.shape[1]) - WINDOW
+        self.intervals = Intervals(model.intervals, state.panel)
         self._paths: dict[int, Panel] = {}
         self._paths_lock = threading.Lock()
         self._warm_up()
@@ -95,7 +103,7 @@ class Forecaster:
     @cached_property
     def batch(self) -> Batch:
         """The same answers, many at once."""
-        return Batch(self.model, self.state, self.codes)
+        return Batch(self.model, self.state, self.codes, self.intervals)
 
     def is_quick(self, question: Question) -> bool:
         """Tell whether the answer takes one call of the model, not one per day between."""
@@ -111,12 +119,16 @@ class Forecaster:
         place = self._locate(question)
         self._check_date(question, place)
         prediction, source = self._predict(question, place)
+        horizon = max(place.day - place.until, 1)
         return Answer(
             prediction=prediction,
             source=source,
-            horizon=max(place.day - place.until, 1),
+            horizon=horizon,
             data_until=_date(place.until),
             store_open=self._store_open(place),
+            interval=self.intervals.around_one(
+                place.series, prediction, horizon, source, question.level
+            ),
         )
 
     def _locate(self, question: Question) -> _Place:
@@ -146,7 +158,7 @@ class Forecaster:
             else:
                 if predicted is not None:
                     return predicted, "model"
-        return self.state.cold_start.one(place.series, place.product, place.store)
+        return self.state.cold_start.one(place.series, place.product, place.store, place.day)
 
     def _ask_model(self, question: Question, place: _Place, series: int) -> float | None:
         """Return the model's forecast, None where there is too little history for one."""

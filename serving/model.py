@@ -5,6 +5,7 @@ Whatever the graph was trained as, it must be what ``contract`` promises: one in
 in ``reload.py``; nothing here, or anywhere in the sidecar, unpickles.
 """
 
+import logging
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,9 +19,13 @@ from numpy.typing import NDArray
 from scalecast_assets.contract.bundle import Manifest, read_pointed_bundle, verify_files
 from scalecast_assets.contract.columns import FEATURES
 from scalecast_assets.contract.encoders import Encoders
+from scalecast_assets.contract.intervals import IntervalTable
+from scalecast_assets.contract.layout import INTERVALS
 from scalecast_assets.contract.pointers import ServingPointer
 from scalecast_assets.contract.store import ObjectStore
 from scalecast_assets.contract.strict_json import BundleError
+
+logger = logging.getLogger(__name__)
 
 INPUT: Final = "features"
 OUTPUT: Final = "demand"
@@ -76,6 +81,7 @@ class LoadedModel:
 
     predictor: Predictor
     encoders: Encoders
+    intervals: IntervalTable | None
     manifest: Manifest
     manifest_sha256: str
     previous: str | None
@@ -97,9 +103,12 @@ def load_model(store: ObjectStore, pointer: bytes) -> LoadedModel:
     named = ServingPointer.parse(pointer)
     bundle = read_pointed_bundle(store, named)
     verify_files(store, bundle.manifest)
+    if bundle.intervals is None:
+        logger.warning("model %s has no %s: its answers carry no bounds", named.version, INTERVALS)
     return LoadedModel(
         predictor=open_predictor(bundle.onnx),
         encoders=bundle.encoders,
+        intervals=bundle.intervals,
         manifest=bundle.manifest,
         manifest_sha256=bundle.manifest_sha256,
         previous=named.previous,

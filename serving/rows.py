@@ -14,6 +14,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_confi
 from typing_extensions import TypedDict
 
 from scalecast_assets.contract.columns import MAX_ID_BYTES, MAX_PRICE
+from scalecast_assets.contract.intervals import DEFAULT_LEVEL
 from serving.answers import EPOCH
 from serving.batch import Questions
 from serving.bodies import refuse_duplicates
@@ -113,6 +114,7 @@ def questions_of(asked: Sequence[PredictRequest]) -> Questions:
         product_id=[one.product_id for one in asked],
         price=np.array([one.price for one in asked], np.float64),
         promotion=np.array([one.promotion for one in asked], np.bool_),
+        level=np.array([one.level for one in asked], np.int64),
     )
 
 
@@ -142,6 +144,7 @@ def _columns(rows: list[_Row]) -> Questions:
         product_id=products,
         price=np.array([row["price"] for row in rows], np.float64),
         promotion=np.array([row["promotion"] for row in rows], np.bool_),
+        level=np.full(len(rows), DEFAULT_LEVEL),
     )
 
 

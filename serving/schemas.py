@@ -13,8 +13,14 @@ from pydantic_core import PydanticCustomError
 
 from scalecast_assets.contract.cold_start import Source
 from scalecast_assets.contract.columns import MAX_ID_BYTES, MAX_PRICE
+from scalecast_assets.contract.intervals import DEFAULT_LEVEL
 
 ISO_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+Level = Annotated[
+    Literal[50, 80, 90, 95],
+    Field(description="Per cent of the days that are to lie between `lower` and `upper`."),
+]
 
 PREDICT_EXAMPLES: Final[dict[str, Any]] = {
     "promotion": {
@@ -35,6 +41,17 @@ PREDICT_EXAMPLES: Final[dict[str, Any]] = {
             "product_id": "PROD_A",
             "price": 29.99,
             "promotion": False,
+        },
+    },
+    "wide_interval": {
+        "summary": "With the interval that 95 % of the days lie in",
+        "value": {
+            "date": "2024-03-15",
+            "store_id": "STORE_001",
+            "product_id": "PROD_A",
+            "price": 29.99,
+            "promotion": False,
+            "level": 95,
         },
     },
     "new_product": {
@@ -92,6 +109,7 @@ class PredictRequest(BaseModel):
         gt=0, le=MAX_PRICE, allow_inf_nan=False, description="The price on that day."
     )
     promotion: bool = Field(description="Whether the product is promoted on that day.")
+    level: Level = DEFAULT_LEVEL
 
 
 class Reply(BaseModel):
@@ -107,7 +125,9 @@ class PredictReply(Reply):
     model_version: str = Field(description="The promoted model's version, as under `models/`.")
     source: Source = Field(
         description="`model`, or the mean that answers where there is too little history: the "
-        "series' own over 28 days, else its product's, its store's, everything's."
+        "series' own over 28 days, else its product's, its store's, everything's. "
+        "`product_at_store`: never sold here, so what other stores sell of it, brought to the "
+        "level and the weekdays of this store."
     )
     horizon: int = Field(
         ge=1,
@@ -118,6 +138,15 @@ class PredictReply(Reply):
     store_open: bool | None = Field(
         description="Whether the store was, or by its weekdays is expected to be, open that day; "
         "null for a store never seen."
+    )
+    lower: float | None = Field(
+        ge=0, description="Lower end of the interval, units; null if the model has no intervals."
+    )
+    upper: float | None = Field(
+        ge=0, description="Upper end of the interval, units; null if the model has no intervals."
+    )
+    level: int | None = Field(
+        description="Per cent of the days expected from `lower` to `upper`; null without them."
     )
 
 

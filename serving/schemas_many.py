@@ -7,10 +7,12 @@ from pydantic import BaseModel, ConfigDict, FailFast, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from scalecast_assets.contract.columns import KEPT_HISTORY_DAYS, MAX_HORIZON_DAYS, MAX_PRICE
+from scalecast_assets.contract.intervals import DEFAULT_LEVEL
 from serving.schemas import (
     PREDICT_EXAMPLES,
     Identifier,
     IsoDay,
+    Level,
     PredictReply,
     PredictRequest,
     Reply,
@@ -120,6 +122,7 @@ class ForecastRequest(BaseModel):
         "is the last one and there is no promotion. A planned day moves the days after it, too: "
         "what is sold then is their history. Of two entries for a day the later one counts.",
     )
+    level: Level = DEFAULT_LEVEL
 
     @model_validator(mode="after")
     def _names_something(self) -> Self:
@@ -140,6 +143,9 @@ class ForecastDay(Reply):
     horizon: int
     data_until: datetime.date
     store_open: bool | None
+    lower: float | None = Field(ge=0)
+    upper: float | None = Field(ge=0)
+    level: int | None
 
 
 class SeriesForecast(Reply):

@@ -1,10 +1,8 @@
 """What tests of every room share: a real Postgres, a real S3 endpoint, and a quiet environment.
 
-Makers of demand data are in ``factories.py``; what only one room needs is in that room's conftest.
+Makers of raw files are in ``factories_files.py``; what only one room needs is in its conftest.
 """
 
-import importlib
-import importlib.util
 import os
 import shutil
 import signal
@@ -18,6 +16,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from scalecast_assets.ingest.schema import ensure_schema
 from scalecast_assets.resources.embedded_postgres import EmbeddedPostgres, PostgresServer
 from scalecast_assets.resources.postgres_cluster import create_database
 
@@ -70,10 +69,8 @@ def postgres_url(postgres_server: PostgresServer) -> str:
 def template_database(postgres_server: PostgresServer) -> str:
     """The name of a database with ScaleCast's schema in it and no rows, to be copied."""
     create_database(postgres_server, TEMPLATE)
-    if importlib.util.find_spec("scalecast_assets.ingest.schema") is not None:
-        schema = importlib.import_module("scalecast_assets.ingest.schema")
-        with psycopg.connect(postgres_server.url(TEMPLATE)) as connection:
-            schema.ensure_schema(connection)
+    with psycopg.connect(postgres_server.url(TEMPLATE)) as connection:
+        ensure_schema(connection)
     return TEMPLATE
 
 

@@ -12,6 +12,7 @@ from typing import Final, Literal, get_args
 
 Kind = Literal[
     "file_refused",
+    "file_not_loaded",
     "breaker_open",
     "promotion_refused",
     "run_failed",

@@ -13,15 +13,20 @@ from psycopg.rows import dict_row
 from scalecast_assets.alerting.bounded import within
 from scalecast_assets.alerting.cause import Cause, Look, in_words
 from scalecast_assets.contract.store import ObjectStore
+from scalecast_assets.ingest.attempts import read_attempts
 from scalecast_assets.ingest.ledger import LedgerFile
 from scalecast_assets.ingest.rules import RULES
 from scalecast_assets.ingest.schema import Connection
-from scalecast_assets.ingest.verdict import report_key
+from scalecast_assets.ingest.verdict import REPORT_NAME, page_key
+from scalecast_assets.ingest.wording import counted
 
 LOOK_UPS: Final = 50
 """Refused files that one look asks the bucket for; of more, the first by name."""
 
 STORE_SECONDS: Final = 5.0
+
+TOLERATED_ATTEMPTS: Final = 2
+"""Without an error: a run was killed over the file, and another one is at it."""
 
 # A file's name is its key without the checksum that `scalecast run --csv` adds to a name in use. A
 # refusal stands until a later file of that name was decided. What was to replace everything is
@@ -55,7 +60,9 @@ where
     not (r.replace_run is not null and r.file_seq < replaced.file_seq)
     and not exists (
         select from named l
-        where l.name = r.name and l.file_seq > r.file_seq and l.state in ('published', 'refused')
+        where
+            l.name = r.name and l.file_seq > r.file_seq
+            and l.state in ('published', 'refused', 'withdrawn')
     )
 order by coalesce(r.replace_run, r.sha256), r.reason like 'not loaded:%%', r.file_seq
 """
@@ -113,8 +120,9 @@ def _refusal(rows: Sequence[dict[str, Any]], store: ObjectStore) -> Cause:
         headline=f"File refused: {first.key}",
         what=f"{loaded} {reasons}",
         to_do=(
-            f"Correct the lines that {store.url_of(report_key(first))} names and drop the file "
-            "again under its name, or take it out of raw/. Other files are not held up."
+            f"Correct the lines that {store.url_of(page_key(first))} explains (all of them: "
+            f"{REPORT_NAME} beside it) and drop the file again under its name, or take it out of "
+            "raw/. Other files are not held up."
             if judged
             else "Do as the reason says, or take the file out of raw/. Others are not held up."
         ),
@@ -122,6 +130,34 @@ def _refusal(rows: Sequence[dict[str, Any]], store: ObjectStore) -> Cause:
         files=tuple(row["key"] for row in guilty),
         run_id=first.run_id,
     )
+
+
+def stuck_files(conn: Connection) -> Callable[[Look], Iterator[Cause]]:
+    """Find each file that cannot be read, or over which runs have died again and again.
+
+    It is tried again by itself, at growing distances, and holds up no other.
+    """
+
+    def find(look: Look) -> Iterator[Cause]:
+        for attempt in read_attempts(conn):
+            if attempt.error is None and attempt.attempts <= TOLERATED_ATTEMPTS:
+                continue
+            why = attempt.error or "each run that began to read it ended without a word (killed?)"
+            yield Cause(
+                kind="file_not_loaded",
+                subject=f"{attempt.key}@{attempt.version[:24]}",
+                headline=f"File not loaded: {attempt.key}",
+                what=f"It was begun {counted(attempt.attempts, 'time')}, the last time by run "
+                f"{attempt.run_id[:8]}: {why}",
+                to_do="Correct what the reason names, or take the file out of raw/. It is tried "
+                "again by itself, ever more seldom; a new version of it at once. Other files are "
+                "not held up.",
+                since=attempt.first_at,
+                files=(attempt.key,),
+                run_id=attempt.run_id,
+            )
+
+    return find
 
 
 def stale_feed(conn: Connection, hours: float) -> Callable[[Look], Iterator[Cause]]:

@@ -12,7 +12,7 @@ import dagster as dg
 
 from scalecast_assets import keys
 from scalecast_assets.alerting.cause import Finder
-from scalecast_assets.alerting.files import refused_files, stale_feed
+from scalecast_assets.alerting.files import refused_files, stale_feed, stuck_files
 from scalecast_assets.alerting.gates import Gates, open_breakers, refused_promotion
 from scalecast_assets.alerting.runs import RunHistory, failed_runs
 from scalecast_assets.alerting.ticks import failing_sensors
@@ -66,6 +66,7 @@ def build_alert_sensor(
         def finders(conn: Connection) -> list[Finder]:
             return [
                 Finder(("file_refused",), refused_files(conn, bucket)),
+                Finder(("file_not_loaded",), stuck_files(conn)),
                 Finder(("feed_stale",), stale_feed(conn, stale_feed_hours)),
                 Finder(("breaker_open",), open_breakers(instance, conn, breakers)),
                 Finder(("promotion_refused",), refused_promotion(instance, model_gates)),

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from scalecast_assets import keys
 from scalecast_assets.ingest.intake import READABLE, FileOutcome, Intake, take_in
+from scalecast_assets.ingest.landing import LandingError
 from scalecast_assets.ingest.publish import Publication, publish
 from scalecast_assets.ingest.wording import counted
 from scalecast_assets.resources.object_store import ObjectStoreResource
@@ -44,6 +45,10 @@ class RawDemandConfig(dg.Config):
 
     again: bool = False
     """Load bytes that are known already once more, as the newest data."""
+
+    only: list[str] | None = None
+    """Of the files that wait only these, at the places that the bucket gives them; an empty list:
+    only what earlier runs landed and did not bring to an end."""
 
 
 raw_files = dg.AssetSpec(
@@ -91,9 +96,13 @@ def raw_demand(
         replace=config.replace,
         renames=raw_format.renames,
         spool_dir=Path(raw_format.spool_dir) if raw_format.spool_dir else None,
+        only=config.only,
     )
     with warehouse.connect() as conn:
-        outcomes = take_in(conn, store.store(), intake, context.log.info)
+        try:
+            outcomes = take_in(conn, store.store(), intake, context.log.info)
+        except LandingError as error:
+            raise dg.Failure(str(error)) from error  # so that alerts name the file
     return dg.MaterializeResult(
         metadata=_metadata_of_files(outcomes), check_results=[_readability(outcomes)]
     )

@@ -29,6 +29,7 @@ from scalecast_assets.monitoring.served import (
 )
 from scalecast_assets.resources.object_store import ObjectStoreResource
 from scalecast_assets.resources.pipeline import PipelineResource
+from scalecast_assets.resources.turns import wait_for_refresh
 from scalecast_assets.resources.warehouse import WarehouseResource
 
 
@@ -109,6 +110,8 @@ def _live_accuracy_asset(feature_gates: Sequence[dg.AssetCheckKey]) -> dg.Assets
         store: ObjectStoreResource,
         pipeline: PipelineResource,
     ) -> dg.MaterializeResult[None]:
+        with warehouse.connect() as connection:
+            wait_for_refresh(context.instance, context.run.run_id, connection, context.log.info)
         require_gates(context, *feature_gates)
         with warehouse.connect() as connection, locked(connection, MONITORING_LOCK):
             require_tested_features(connection, pipeline.calendar_mode)

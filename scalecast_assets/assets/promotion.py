@@ -30,12 +30,19 @@ from scalecast_assets.checks.gates import MODEL_GATES, judge
 from scalecast_assets.checks.guard import require_gates, require_tested_features
 from scalecast_assets.contract.bundle import Manifest
 from scalecast_assets.contract.layout import MODEL
-from scalecast_assets.contract.pointers import ServingPointer, read_serving, read_state_pointer
+from scalecast_assets.contract.pointers import (
+    Damaged,
+    ServingPointer,
+    find_state_pointer,
+    read_serving,
+)
 from scalecast_assets.contract.state import STATE_SCHEMA, panel_from_bytes, panel_to_bytes
 from scalecast_assets.contract.store import ObjectStore
 from scalecast_assets.forecasting.artefact import Exhibit
 from scalecast_assets.forecasting.bundle_contents import bundle_files, manifest_fields
 from scalecast_assets.forecasting.training_set import TrainingSet
+from scalecast_assets.monitoring.retraining import settle_requests
+from scalecast_assets.monitoring.schema import ensure_monitoring
 from scalecast_assets.promotion.publishing import claim_version, publish_bundle
 from scalecast_assets.promotion.switching import ConcurrentPromotion, promote, publish_state
 from scalecast_assets.resources.feature_rows import read_panel
@@ -81,6 +88,13 @@ def _promoted_model_asset() -> dg.AssetsDefinition:
         ended = _carry_out(context, warehouse, store.store(), pipeline)
         with warehouse.connect() as connection:
             record_promotion(connection, ended)
+            ensure_monitoring(connection)
+            settle_requests(
+                connection,
+                training_set=ended.training_set_sha256,
+                served_version=ended.version,
+                run_id=ended.run_id,
+            )
         context.log.info(f"{ended.outcome}: {ended.why}")
         return dg.MaterializeResult(
             metadata={
@@ -216,7 +230,9 @@ def _serving_state_asset(feature_gates: Sequence[dg.AssetCheckKey]) -> dg.Assets
         require_gates(context, *feature_gates)
         with warehouse.connect() as connection:
             require_tested_features(connection, pipeline.calendar_mode)
-        held = read_state_pointer(store.store())
+        held = find_state_pointer(store.store())
+        if isinstance(held, Damaged):
+            context.log.warning(f"{held.why}: somebody has spoilt it, and it is written anew")
         panel = read_panel(warehouse.url, pipeline.calendar_mode)
         state = panel_to_bytes(panel)
         panel_from_bytes(state)  # What the sidecar could not load must not be published.

@@ -9,7 +9,8 @@ lines break them is in ``ingest/rules.py``; the verdict is written to the ledger
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import dagster as dg
 from psycopg import sql
@@ -25,11 +26,15 @@ from scalecast_assets.ingest.verdict import (
     BadLine,
     decide,
     look_closer,
+    page_key,
     quarantine,
 )
 from scalecast_assets.ingest.wording import counted
 from scalecast_assets.resources.object_store import ObjectStoreResource
 from scalecast_assets.resources.warehouse import WarehouseResource
+
+FILES_SHOWN: Final = 50
+"""Refused files that a check's metadata lists."""
 
 
 @dataclass
@@ -55,6 +60,8 @@ class Verdict:
     judgements: list[Judgement]
     reports: dict[int, str] = field(default_factory=dict)
     """Keys of the reports on refused files, by file_seq."""
+    pages: dict[int, str] = field(default_factory=dict)
+    """Addresses of the pages on refused files, by file_seq."""
     unreported: dict[int, str] = field(default_factory=dict)
     """Why a refused file is not in quarantine/, by file_seq."""
     seconds: dict[str, float] = field(default_factory=dict)
@@ -77,8 +84,16 @@ def judge(conn: Connection, store: ObjectStore, sqlalchemy_url: str) -> Verdict:
     return verdict
 
 
-def judge_files(conn: Connection, sqlalchemy_url: str, files: Sequence[LedgerFile]) -> Verdict:
-    """Judge these landed files and write nothing; the caller holds the lock of the verdict."""
+def judge_files(
+    conn: Connection,
+    sqlalchemy_url: str,
+    files: Sequence[LedgerFile],
+    data_docs: Path | None = None,
+) -> Verdict:
+    """Judge these landed files and write nothing; the caller holds the lock of the verdict.
+
+    ``data_docs``, if named, becomes the folder of Great Expectations' own pages.
+    """
     verdict = Verdict(list(files), [Judgement(rule) for rule in RULES])
     if not files:
         return verdict
@@ -86,7 +101,7 @@ def judge_files(conn: Connection, sqlalchemy_url: str, files: Sequence[LedgerFil
     conn.execute("set enable_mergejoin = off")
     _put_on_trial(conn, files)
     started = time.perf_counter()
-    answers = ask(sqlalchemy_url, [f.file_seq for f in files], verdict.seconds)
+    answers = ask(sqlalchemy_url, [f.file_seq for f in files], verdict.seconds, data_docs)
     verdict.seconds["great_expectations"] = time.perf_counter() - started
     for judgement in verdict.judgements:
         name = judgement.rule.name
@@ -142,6 +157,7 @@ def _set_aside(
     """Quarantine a refused file; returns what there is to add to the reason of its refusal."""
     try:
         verdict.reports[file.file_seq] = quarantine(conn, store, file)
+        verdict.pages[file.file_seq] = store.url_of(page_key(file))
     except Exception as error:  # whatever it is: without a verdict the file would stop every run
         problem = (
             f"its copy or report in quarantine/ could not be written ({type(error).__name__}:"
@@ -177,11 +193,7 @@ def check_result(judgement: Judgement, verdict: Verdict) -> dg.AssetCheckResult:
             ]
         )
     if rule.blocking:
-        refused = list(judgement.counts)
-        if reports := [verdict.reports[seq] for seq in refused if seq in verdict.reports]:
-            metadata["quarantine_reports"] = dg.MetadataValue.json(reports)
-        if problems := [verdict.unreported[seq] for seq in refused if seq in verdict.unreported]:
-            metadata["quarantine_problems"] = dg.MetadataValue.json(problems)
+        metadata |= _metadata_of_refusals(judgement, verdict)
     return dg.AssetCheckResult(
         asset_key=keys.RAW_DEMAND,
         check_name=rule.name,
@@ -190,6 +202,38 @@ def check_result(judgement: Judgement, verdict: Verdict) -> dg.AssetCheckResult:
         description=_sentence(judgement, verdict),
         metadata=metadata,
     )
+
+
+def _metadata_of_refusals(judgement: Judgement, verdict: Verdict) -> dict[str, Any]:
+    """Which files the rule refuses, and where the page on each is.
+
+    An address is a path that the UI offers to copy, no link: browsers open no ``file://`` from a
+    page of a server and know no ``s3://``, and a signed one would be a key that the log keeps.
+    The UI sorts by name: ``explained_on`` stands above the sample.
+    """
+    metadata: dict[str, Any] = {}
+    refused = [file for file in verdict.files if file.file_seq in judgement.counts]
+    if refused:
+        metadata["refused_files"] = dg.MetadataValue.table(
+            [
+                dg.TableRecord(
+                    {
+                        "file": file.key,
+                        "bad_lines": judgement.counts[file.file_seq],
+                        "page": verdict.pages.get(file.file_seq, ""),
+                    }
+                )
+                for file in refused[:FILES_SHOWN]
+            ]
+        )
+    if pages := [verdict.pages[f.file_seq] for f in refused if f.file_seq in verdict.pages]:
+        metadata["explained_on"] = dg.MetadataValue.path(pages[0])
+    seqs = list(judgement.counts)
+    if reports := [verdict.reports[seq] for seq in seqs if seq in verdict.reports]:
+        metadata["quarantine_reports"] = dg.MetadataValue.json(reports)
+    if problems := [verdict.unreported[seq] for seq in seqs if seq in verdict.unreported]:
+        metadata["quarantine_problems"] = dg.MetadataValue.json(problems)
+    return metadata
 
 
 def _sentence(judgement: Judgement, verdict: Verdict) -> str:
@@ -228,6 +272,9 @@ def raw_demand_suite(
         yield check_result(judgement, verdict)
     for file in verdict.files:
         if report := verdict.reports.get(file.file_seq):
-            context.log.error(f"{file.key} is refused; every bad line is named in {report}")
+            context.log.error(
+                f"{file.key} is refused; every bad line is named in {report}, and"
+                f" {verdict.pages[file.file_seq]} says what to do"
+            )
         if problem := verdict.unreported.get(file.file_seq):
             context.log.error(f"{file.key} is refused; {problem}")

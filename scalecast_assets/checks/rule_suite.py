@@ -11,10 +11,12 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Final
 
 from psycopg import sql
 
+from scalecast_assets.checks.data_docs import build
 from scalecast_assets.contract.columns import MAX_PRICE, MAX_QUANTITY
 from scalecast_assets.ingest import lines, rules
 from scalecast_assets.ingest.rules import RULES
@@ -37,10 +39,13 @@ class Answers:
     failed: dict[str, str] = field(default_factory=dict)
 
 
-def ask(url: str, file_seqs: Sequence[int], seconds: dict[str, float]) -> Answers:
+def ask(
+    url: str, file_seqs: Sequence[int], seconds: dict[str, float], data_docs: Path | None = None
+) -> Answers:
     """Ask which rules are broken; raises ``RuntimeError`` if a blocking one cannot be asked.
 
     It reads the views ``landing.*_on_trial``. How long its import took is added to ``seconds``.
+    If ``data_docs`` names a folder, Great Expectations also counts, and writes its pages there.
     """
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     started = time.perf_counter()
@@ -66,7 +71,7 @@ def ask(url: str, file_seqs: Sequence[int], seconds: dict[str, float]) -> Answer
         validation = gx.ValidationDefinition(name=name, data=batch, suite=suite)
         try:
             result = context.validation_definitions.add(validation).run(
-                result_format="BOOLEAN_ONLY"
+                result_format="SUMMARY" if data_docs else "BOOLEAN_ONLY"
             )
             answers.broken |= _broken({_check_of(r): r for r in result.results}, expectations)
         except Exception as error:
@@ -74,6 +79,8 @@ def ask(url: str, file_seqs: Sequence[int], seconds: dict[str, float]) -> Answer
                 raise
             reason = f"{type(error).__name__}: {error}"
             answers.failed |= {e.meta["check"]: reason for e in expectations}
+    if data_docs:
+        build(context, data_docs)
     return answers
 
 

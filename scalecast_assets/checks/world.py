@@ -6,13 +6,15 @@ in ``scalecast_assets/monitoring``; ``expectations.py`` and ``gates.py`` are wha
 """
 
 import datetime as dt
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import dagster as dg
 
 from scalecast_assets import keys
 from scalecast_assets.assets.training import snapshot_folder, snapshot_path
+from scalecast_assets.contract.bundle import Manifest
 from scalecast_assets.contract.store import ObjectNotFound, ObjectStore
 from scalecast_assets.forecasting.drift import Drift, FeatureDrift, measure_drift
 from scalecast_assets.forecasting.live_accuracy import Accuracy, Promise, held_against
@@ -34,25 +36,62 @@ RESEMBLES: Final = "new_data_resembles_training_set"
 AS_PROMISED: Final = "live_error_is_as_promised"
 
 
+class CannotTell(LookupError):
+    """There is nothing to compare yet; the message says what is missing."""
+
+
+class Verdict(NamedTuple):
+    """What one comparison came to; ``evidence`` are the figures of a request to retrain."""
+
+    passed: bool
+    reason: str
+    metadata: dict[str, Any]
+    evidence: dict[str, float]
+
+
+class Scene(NamedTuple):
+    """What a judge looks at: the world as it is, and the model that is served."""
+
+    connection: Connection
+    warehouse: WarehouseResource
+    store: ObjectStore
+    pipeline: PipelineResource
+    manifest: Manifest
+
+
+Judge = Callable[[Scene], Verdict]
+
+
 def build_world_checks(
     *, drift_threshold: float, live_error_ratio: float
 ) -> list[dg.AssetChecksDefinition]:
     """Return the two warnings on ``live_accuracy``, with the limits that the settings name."""
-    return [_drift_check(drift_threshold), _promise_check(live_error_ratio)]
-
-
-def _drift_check(threshold: float) -> dg.AssetChecksDefinition:
-    @dg.asset_check(
-        name=RESEMBLES,
-        asset=keys.LIVE_ACCURACY,
-        description=(
+    return [
+        _warning(
+            RESEMBLES,
+            "drift",
+            lambda scene: _judge_drift(scene, drift_threshold),
             "The newest days are distributed as the same weekdays and stores in the last eight "
-            f"weeks of the training set: population stability index up to {threshold:g}, or to "
-            "what chance explains, for demand and each feature but the calendar's. Otherwise "
-            "retraining is requested."
+            f"weeks of the training set: population stability index up to {drift_threshold:g}, or "
+            "to what chance explains, for demand and each feature but the calendar's. Otherwise "
+            "retraining is requested.",
         ),
-    )
-    def new_data_resembles_training_set(
+        _warning(
+            AS_PROMISED,
+            "live_error",
+            lambda scene: _judge_promise(scene, live_error_ratio),
+            f"On the latest scored days the WAPE is at most {live_error_ratio:g} times the one on "
+            "the holdout with which the served model was promoted, where price and promotion came "
+            "as assumed. Otherwise retraining is requested.",
+        ),
+    ]
+
+
+def _warning(name: str, cause: Cause, judge: Judge, description: str) -> dg.AssetChecksDefinition:
+    """Return a check that warns of what the judge finds, and asks for a new model."""
+
+    @dg.asset_check(name=name, asset=keys.LIVE_ACCURACY, description=description)
+    def world_check(
         context: dg.AssetCheckExecutionContext,
         warehouse: WarehouseResource,
         store: ObjectStoreResource,
@@ -62,34 +101,42 @@ def _drift_check(threshold: float) -> dg.AssetChecksDefinition:
             ensure_monitoring(connection)
             try:
                 manifest = served_manifest(store.store())
-            except NothingServed as nothing:
-                return _cannot_tell(str(nothing))
-            cutoff = dt.date.fromisoformat(manifest.fit_cutoff)
-            days = new_days(connection, cutoff, pipeline.horizon_days)
-            if days is None:
-                return _cannot_tell(f"model {manifest.version} was fitted up to the latest day")
-            try:
-                snapshot = _snapshot(store.store(), pipeline, manifest.training_set)
-            except ObjectNotFound:
-                return _cannot_tell(f"the training set of {manifest.version} is not kept any more")
-            drift = measure_drift(
-                read_reference_rows(snapshot, cutoff), read_new_rows(warehouse.url, days)
-            )
-            if drift is None:
-                return _cannot_tell(
-                    f"no row since {days.since} has a counterpart in the training set"
-                )
-            record_drift(connection, drift, days, manifest, threshold)
-            moved = drift.beyond(threshold)
-            worst = moved[0] if moved else drift.worst
-            words = _in_words(worst, drift.rows)
-            reason = f"{days.since} to {days.until}: {words}; allowed {threshold:g}"
-            evidence = {feature.feature: feature.psi for feature in moved}
-            if moved:
-                _request(context, connection, "drift", manifest.version, reason, evidence)
-        return _told(not moved, reason, _about_drift(drift, worst))
+                verdict = judge(Scene(connection, warehouse, store.store(), pipeline, manifest))
+            except (NothingServed, CannotTell) as why:
+                # Nothing speaks against the world as it is, and nothing for it either.
+                return _told(True, f"Cannot tell yet: {why}.", {"compared": False})
+            if not verdict.passed:
+                _request(context, connection, cause, manifest.version, verdict)
+        return _told(verdict.passed, verdict.reason, verdict.metadata)
 
-    return new_data_resembles_training_set
+    return world_check
+
+
+def _judge_drift(scene: Scene, threshold: float) -> Verdict:
+    manifest = scene.manifest
+    cutoff = dt.date.fromisoformat(manifest.fit_cutoff)
+    days = new_days(scene.connection, cutoff, scene.pipeline.horizon_days)
+    if days is None:
+        raise CannotTell(f"model {manifest.version} was fitted up to the latest day")
+    try:
+        snapshot = _snapshot(scene.store, scene.pipeline, manifest.training_set)
+    except ObjectNotFound:
+        raise CannotTell(f"the training set of {manifest.version} is not kept any more") from None
+    drift = measure_drift(
+        read_reference_rows(snapshot, cutoff), read_new_rows(scene.warehouse.url, days)
+    )
+    if drift is None:
+        raise CannotTell(f"no row since {days.since} has a counterpart in the training set")
+    record_drift(scene.connection, drift, days, manifest, threshold)
+    moved = drift.beyond(threshold)
+    worst = moved[0] if moved else drift.worst
+    words = _in_words(worst, drift.rows)
+    return Verdict(
+        passed=not moved,
+        reason=f"{days.since} to {days.until}: {words}; allowed {threshold:g}",
+        metadata=_about_drift(drift, worst),
+        evidence={feature.feature: feature.psi for feature in moved},
+    )
 
 
 def _snapshot(store: ObjectStore, pipeline: PipelineResource, sha256: str) -> Path:
@@ -124,45 +171,22 @@ def _about_drift(drift: Drift, worst: FeatureDrift) -> dict[str, Any]:
     }
 
 
-def _promise_check(allowed_ratio: float) -> dg.AssetChecksDefinition:
-    @dg.asset_check(
-        name=AS_PROMISED,
-        asset=keys.LIVE_ACCURACY,
-        description=(
-            f"On the latest scored days the WAPE is at most {allowed_ratio:g} times the one on the "
-            "holdout with which the served model was promoted, where price and promotion came as "
-            "assumed. Otherwise retraining is requested."
-        ),
+def _judge_promise(scene: Scene, allowed_ratio: float) -> Verdict:
+    version = scene.manifest.version
+    scored = read_scored_days(scene.connection, version, scene.pipeline.horizon_days)
+    promised = promised_wape(scene.manifest)
+    if promised is None:
+        raise CannotTell(f"{version} was promoted without a WAPE")
+    promise = held_against(promised, scored)
+    if promise is None:
+        raise CannotTell(f"too few forecasts of {version} have met their day")
+    compared = _compared(promise, scored.overall())
+    return Verdict(
+        passed=promise.ratio <= allowed_ratio,
+        reason=f"{scored.day[0]} to {scored.day[-1]}: {compared}; allowed {allowed_ratio:g}",
+        metadata=promise._asdict(),
+        evidence=promise._asdict(),
     )
-    def live_error_is_as_promised(
-        context: dg.AssetCheckExecutionContext,
-        warehouse: WarehouseResource,
-        store: ObjectStoreResource,
-        pipeline: PipelineResource,
-    ) -> dg.AssetCheckResult:
-        with warehouse.connect() as connection:
-            ensure_monitoring(connection)
-            try:
-                manifest = served_manifest(store.store())
-            except NothingServed as nothing:
-                return _cannot_tell(str(nothing))
-            scored = read_scored_days(connection, manifest.version, pipeline.horizon_days)
-            promised = promised_wape(manifest)
-            if promised is None:
-                return _cannot_tell(f"{manifest.version} was promoted without a WAPE")
-            promise = held_against(promised, scored)
-            if promise is None:
-                return _cannot_tell(f"too few forecasts of {manifest.version} have met their day")
-            kept = promise.ratio <= allowed_ratio
-            compared = _compared(promise, scored.overall())
-            reason = f"{scored.day[0]} to {scored.day[-1]}: {compared}; allowed {allowed_ratio:g}"
-            if not kept:
-                _request(
-                    context, connection, "live_error", manifest.version, reason, promise._asdict()
-                )
-        return _told(kept, reason, promise._asdict())
-
-    return live_error_is_as_promised
 
 
 def _compared(promise: Promise, everything: Accuracy) -> str:
@@ -184,14 +208,20 @@ def _request(
     connection: Connection,
     cause: Cause,
     version: str,
-    reason: str,
-    evidence: dict[str, float],
+    verdict: Verdict,
 ) -> None:
     asked = request_retraining(
-        connection, cause, version, reason=reason, evidence=evidence, run_id=context.run.run_id
+        connection,
+        cause,
+        version,
+        reason=verdict.reason,
+        evidence=verdict.evidence,
+        run_id=context.run.run_id,
     )
     again = "" if asked else " (it has been before)"
-    context.log.warning(f"retraining is requested{again}, because of {version}'s {cause}: {reason}")
+    context.log.warning(
+        f"retraining is requested{again}, because of {version}'s {cause}: {verdict.reason}"
+    )
 
 
 def _told(passed: bool, description: str, metadata: dict[str, Any]) -> dg.AssetCheckResult:
@@ -201,8 +231,3 @@ def _told(passed: bool, description: str, metadata: dict[str, Any]) -> dg.AssetC
         description=description,
         metadata=metadata,
     )
-
-
-def _cannot_tell(why: str) -> dg.AssetCheckResult:
-    """Nothing speaks against the world as it is; say why nothing speaks for it either."""
-    return _told(True, f"Cannot tell yet: {why}.", {"compared": False})

@@ -15,16 +15,20 @@ from rich.markup import escape
 from rich.table import Table
 
 from scalecast_assets import keys
+from scalecast_assets.automation.jobs import EVERYTHING, RETRAIN
 from scalecast_assets.commands.passes import run_passes, undecided_files
 from scalecast_assets.commands.progress import Progress
 from scalecast_assets.commands.runner import RunResult, execute
 from scalecast_assets.commands.uploads import Given, upload
 from scalecast_assets.contract.bundle import read_manifest
+from scalecast_assets.contract.intervals import DEFAULT_LEVEL
 from scalecast_assets.contract.pointers import read_serving
 from scalecast_assets.contract.store import ObjectStore
+from scalecast_assets.forecasting.coverage_report import coverage_of, overall
 from scalecast_assets.ingest.intake import READABLE
 from scalecast_assets.resources.configured import store_of
 from scalecast_assets.resources.model_records import Promotion, promotion_of_run
+from scalecast_assets.resources.turns import loading_by_hand
 from scalecast_assets.runtime import Runtime
 
 COLUMNS: Final = {
@@ -45,11 +49,13 @@ _REMEDIES: Final = {
     NOT_LANDED: "run the same command again",
     "landed": "`scalecast run` judges and publishes what waits",
     "validated": "`scalecast run` publishes what waits",
+    "withdrawn": "`scalecast run --again FILE` loads it anew",
 }
 """What to do about a file in a state that is not an end."""
 
-EVERYTHING: Final = "everything"
-"""The job that materializes the whole graph."""
+
+class NothingToTrainOn(RuntimeError):
+    """There is no row in the warehouse."""
 
 
 @dataclass
@@ -64,6 +70,8 @@ class Outcome:
     promotion: Promotion | None
     champion: dict[str, Any] | None
     """What is served after the run, whether or not the run got as far as comparing."""
+    coverage: dict[str, Any] | None = None
+    """What the intervals of what is served covered on its holdout, from its manifest."""
 
     @property
     def waiting(self) -> list[str]:
@@ -123,6 +131,7 @@ class Outcome:
             "rows_published": self.rows_published,
             "leaderboard": promotion.leaderboard if promotion else [],
             "champion": self.champion,
+            "coverage": self.coverage,
             "promoted": bool(promotion and promotion.outcome == "promoted"),
             "why": self.why,
             "seconds": round(self.seconds, 1),
@@ -150,19 +159,42 @@ def run_everything(
     began = time.monotonic()
     progress = Progress()
     store = store_of(runtime.settings)
-    given = upload(store, files, progress)
-    left_over = [] if given else undecided_files(runtime.database_url)
-    about = [*given, *(Given(file.key, file.sha256) for file in left_over)]
-    with dg.DagsterInstance.get() as instance:
+    with (
+        dg.DagsterInstance.get() as instance,
+        loading_by_hand(runtime.database_url, instance, progress.console.print),
+    ):
+        given = upload(store, files, progress)
+        left_over = [] if given else undecided_files(runtime.database_url)
+        about = [*given, *(Given(file.key, file.sha256) for file in left_over)]
         runs = run_passes(
-            lambda config: _execute(runtime, instance, config, progress),
+            lambda config: _execute(
+                runtime, instance, EVERYTHING, {keys.RAW_DEMAND: {"config": config}}, progress
+            ),
             runtime.database_url,
             given,
             replace=replace,
             again=again,
             say=progress.console.print,
         )
-    return _collect(runtime, runs, about, _champion(store), time.monotonic() - began)
+    outcome = _collect(runtime, runs, about, _champion(store), time.monotonic() - began)
+    outcome.coverage = _coverage(store)
+    return outcome
+
+
+def retrain(runtime: Runtime) -> Outcome:
+    """Train, compare and promote on the features as they are, without loading anything.
+
+    Raises ``NothingToTrainOn`` where no file was ever published.
+    """
+    began = time.monotonic()
+    with psycopg.connect(runtime.database_url) as connection:
+        row = connection.execute("select exists (select from warehouse.demand_data)").fetchone()
+    if not (row and row[0]):
+        raise NothingToTrainOn("the warehouse is empty; load files first: scalecast run --csv FILE")
+    with dg.DagsterInstance.get() as instance:
+        run = _execute(runtime, instance, RETRAIN, {}, Progress())
+    champion = _champion(store_of(runtime.settings))
+    return _collect(runtime, [run], [], champion, time.monotonic() - began)
 
 
 def in_words(outcome: Outcome) -> str:
@@ -190,6 +222,11 @@ def _print(outcome: Outcome, console: Console) -> None:
     console.print(leaderboard_table(promotion.leaderboard))
     console.print(f"{promotion.outcome.capitalize()}: {promotion.why}", markup=False)
     console.print(f"Served: {promotion.candidate} {promotion.version}, {outcome.seconds:.0f} s.")
+    covered = overall(coverage_of({"coverage": outcome.coverage})).get(DEFAULT_LEVEL)
+    if covered:
+        console.print(
+            f"Intervals: {covered.covered:.1%} of the holdout's sales in the {DEFAULT_LEVEL} % one."
+        )
     for sentence in [*outcome.waiting, *outcome.unreadable]:
         console.print(f"[red]Not finished.[/] {escape(sentence)}")
 
@@ -215,16 +252,14 @@ def leaderboard_table(rows: Sequence[dict[str, Any]]) -> Table:
 
 
 def _execute(
-    runtime: Runtime, instance: dg.DagsterInstance, config: dict[str, Any], progress: Progress
+    runtime: Runtime,
+    instance: dg.DagsterInstance,
+    job: str,
+    ops: dict[str, Any],
+    progress: Progress,
 ) -> RunResult:
-    progress.console.print("Materializing the graph")
-    result = execute(
-        EVERYTHING,
-        instance=instance,
-        home=runtime.settings.home,
-        ops={keys.RAW_DEMAND: {"config": config}},
-        progress=progress,
-    )
+    progress.console.print("Materializing the graph" if job == EVERYTHING else "Training anew")
+    result = execute(job, instance=instance, home=runtime.settings.home, ops=ops, progress=progress)
     progress.close()
     return result
 
@@ -262,6 +297,11 @@ def files_of(
     found = {file["sha256"] for file in files}
     nowhere = {"state": NOT_LANDED, "rows": None, "reason": None}
     return files + [{**file._asdict(), **nowhere} for file in about if file.sha256 not in found]
+
+
+def _coverage(store: ObjectStore) -> dict[str, Any] | None:
+    held = read_serving(store)
+    return read_manifest(store, held.pointer.version)[0].coverage if held else None
 
 
 def _champion(store: ObjectStore) -> dict[str, Any] | None:

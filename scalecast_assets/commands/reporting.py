@@ -9,9 +9,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from scalecast_assets.contract.bundle import read_manifest
+from scalecast_assets.contract.intervals import DEFAULT_LEVEL
 from scalecast_assets.contract.pointers import read_serving, read_state_pointer
 from scalecast_assets.contract.store import ObjectStore
 from scalecast_assets.forecasting.budget import DEFAULT_BUDGETS
+from scalecast_assets.forecasting.coverage_report import coverage_of, overall
 from scalecast_assets.promotion.publishing import list_versions
 from scalecast_assets.promotion.switching import rollback
 from scalecast_assets.resources.configured import store_of
@@ -24,6 +26,8 @@ Facts = dict[str, Any]
 
 def read_status(runtime: Runtime) -> Facts:
     """Read files, warehouse, model and state as they stand."""
+    from scalecast_assets.commands.watching import read_feed, read_ticks  # dagster takes seconds
+
     store = store_of(runtime.settings)
     with (
         psycopg.connect(runtime.database_url) as connection,
@@ -38,12 +42,15 @@ def read_status(runtime: Runtime) -> Facts:
             "min(date) as first_day, max(date) as last_day from warehouse.demand_data"
         ).fetchone()
         backlog = cursor.execute("select count(*) as n from warehouse.changed_ranges").fetchone()
+        feed = read_feed(connection, store)
     return {
         "home": str(runtime.settings.home),
         "store": runtime.settings.resolved_store_url,
         "files": files,
         "warehouse": warehouse,
         "ranges_to_rebuild": backlog["n"] if backlog else 0,
+        "waiting": feed,
+        "sensors": read_ticks(),
         **_served(store),
     }
 
@@ -61,6 +68,7 @@ def read_models(settings: Settings) -> Facts:
                 "version": version,
                 "candidate": manifest.candidate,
                 "holdout_mae": row["mae"] if row else None,
+                "coverage": manifest.coverage,
                 "fit_cutoff": manifest.fit_cutoff,
                 "created_at": manifest.created_at,
                 "served": served["model"] is not None and served["model"]["version"] == version,
@@ -103,6 +111,8 @@ def settings_table() -> list[Facts]:
 
 def print_status(facts: Facts) -> None:
     """Print ``read_status`` for a person."""
+    from scalecast_assets.commands.watching import feed_lines
+
     console = _console()
     rows = facts["warehouse"]
     console.print(f"Home       {facts['home']}\nStore      {facts['store']}", markup=False)
@@ -115,6 +125,8 @@ def print_status(facts: Facts) -> None:
         console.print("Warehouse  empty: scalecast run --csv FILE")
     if facts["ranges_to_rebuild"]:
         console.print(f"Features   {facts['ranges_to_rebuild']} changed ranges wait for dbt")
+    for line in feed_lines(facts["waiting"], facts["sensors"]):
+        console.print(line, markup=False)
     model, state = facts["model"], facts["state"]
     console.print(
         f"Model      {model['version']} (before it {model['previous'] or 'none'})"
@@ -140,13 +152,16 @@ def print_models(facts: Facts) -> None:
     if not facts["versions"]:
         console.print("No model yet: scalecast run")
         return
-    table = Table("version", "candidate", "holdout MAE", "fitted up to", "made", "")
+    inside = f"in {DEFAULT_LEVEL} % interval"
+    table = Table("version", "candidate", "holdout MAE", inside, "fitted up to", "made", "")
     for model in facts["versions"]:
         mae = model["holdout_mae"]
+        covered = overall(coverage_of(model)).get(DEFAULT_LEVEL)
         table.add_row(
             model["version"],
             model["candidate"],
             "–" if mae is None else f"{mae:.3f}",
+            "–" if covered is None else f"{covered.covered:.1%}",
             model["fit_cutoff"],
             model["created_at"][:16].replace("T", " "),
             "served" if model["served"] else "",

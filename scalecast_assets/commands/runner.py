@@ -26,6 +26,9 @@ from dagster import DagsterEventType, EventLogEntry
 from scalecast_assets.commands.progress import Progress
 
 POLL_SECONDS: Final = 0.25
+CHATTER: Final = ("[", "A dbt subsetted execution", "Running dbt command", "Finished dbt command")
+"""How messages begin that dagster-dbt logs at every build; they are for the UI and the log file."""
+
 QUIET: Final = {"loggers": {"console": {"config": {"log_level": "WARNING"}}}}
 
 
@@ -116,7 +119,7 @@ def _child(arguments: Sequence[str], log_file: Path) -> Iterator[subprocess.Pope
 def _follow(entry: EventLogEntry, result: RunResult, progress: Progress) -> None:
     event = entry.dagster_event
     if event is None:
-        if int(entry.level) >= 20 and entry.step_key and not entry.user_message.startswith("["):
+        if int(entry.level) >= 20 and entry.step_key and not entry.user_message.startswith(CHATTER):
             progress.note(entry.step_key, entry.user_message)
         return
     step = event.step_key or ""

@@ -1,10 +1,11 @@
-"""The processes of ``scalecast up``: Dagster UI, daemon and prediction API, until Ctrl-C.
+"""The processes of ``scalecast up``: code server, Dagster UI, daemon, API, until Ctrl-C.
 
 Each child is in a session of its own, so that Ctrl-C reaches only this process, which then stops
 them in order and waits. Postgres belongs to ``runtime.running`` and outlives them all.
 """
 
 import contextlib
+import ctypes
 import os
 import signal
 import socket
@@ -13,18 +14,22 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Final, Self
+from urllib.parse import urlsplit
 
 from scalecast_assets.settings import PROJECT_ROOT, SettingsError, variable
 
 HOST: Final = "127.0.0.1"
 UI_PORT: Final = 3000
 API_PORT: Final = 8000
+CODE_PORT: Final = 4266
 STOP_SECONDS: Final = 15.0
+_SET_PARENT_DEATH_SIGNAL: Final = 1
+WORKSPACE: Final = ("-w", str(PROJECT_ROOT / "workspace.yaml"))
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,7 @@ class Service:
     name: str
     command: Sequence[str]
     ready_url: str | None = None
+    """``http://…``, or ``grpc://host:port`` for Dagster's protocol."""
 
 
 class Services:
@@ -64,6 +70,7 @@ class Services:
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **environment},
                 start_new_session=True,
+                preexec_fn=_end_with_parent(os.getpid()),
             )
 
     def wait_ready(self, service: Service, timeout_seconds: float = 120.0) -> None:
@@ -119,16 +126,37 @@ class Services:
         return "\n".join(["last lines of " + str(self.log_file(name)), *lines[-10:]])
 
 
+def code_server(port: int) -> Service:
+    """The one process that loads the asset graph; the daemon's runs are its children."""
+    return Service("dagster-code", code_server_command(HOST, port), f"grpc://{HOST}:{port}")
+
+
+def code_server_command(host: str, port: int) -> list[str]:
+    """Return the command line of Dagster's code server."""
+    return script(
+        "dagster",
+        *("code-server", "start", "-h", host, "-p", str(port)),
+        *("-m", "scalecast_assets.definitions", "--location-name", "scalecast"),
+        # Not whatever `dagster` the PATH has, if it has one.
+        "--use-python-environment-entry-point",
+    )
+
+
+def code_server_address(port: int) -> dict[str, str]:
+    """The variables by which ``workspace.yaml`` finds the code server."""
+    return {"SCALECAST_CODE_HOST": HOST, "SCALECAST_CODE_PORT": str(port)}
+
+
 def dagster_ui(port: int) -> Service:
     """The Dagster UI on loopback."""
-    command = _script("dagster-webserver", "-h", HOST, "-p", str(port), *_WORKSPACE)
+    command = script("dagster-webserver", "-h", HOST, "-p", str(port), *WORKSPACE)
     pool = ("--db-pool-max-overflow", "5")
     return Service("dagster-ui", [*command, *pool], f"http://{HOST}:{port}/server_info")
 
 
 def dagster_daemon() -> Service:
     """The daemon that runs sensors, schedules and queued runs."""
-    return Service("dagster-daemon", _script("dagster-daemon", "run", *_WORKSPACE))
+    return Service("dagster-daemon", script("dagster-daemon", "run", *WORKSPACE))
 
 
 def prediction_api(host: str, port: int) -> Service:
@@ -168,6 +196,8 @@ def _is_free(port: int) -> bool:
 
 
 def _answers(url: str) -> bool:
+    if url.startswith("grpc:"):
+        return _serves_code(urlsplit(url).netloc)
     try:
         with urllib.request.urlopen(url, timeout=2):
             return True
@@ -177,13 +207,43 @@ def _answers(url: str) -> bool:
         return False
 
 
+def _serves_code(address: str) -> bool:
+    import grpc  # type: ignore[import-untyped]
+    from grpc_health.v1 import health_pb2  # type: ignore[import-untyped]
+    from grpc_health.v1.health_pb2_grpc import HealthStub  # type: ignore[import-untyped]
+
+    request = health_pb2.HealthCheckRequest(service="DagsterApi")
+    with grpc.insecure_channel(address) as channel:
+        try:
+            found = HealthStub(channel).Check(request, timeout=2)
+        except grpc.RpcError:
+            return False
+    return bool(found.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+def _end_with_parent(parent: int) -> Callable[[], None] | None:
+    """What a child does first, so that it is told to end when this process is killed.
+
+    Two daemons must not meet: the one of a killed ``scalecast up``, and that of the next. Only
+    Linux can be asked for this.
+    """
+    if sys.platform != "linux":
+        return None
+    control = ctypes.CDLL(None, use_errno=True).prctl
+
+    def ask() -> None:
+        control(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
+        if os.getppid() != parent:  # it was killed in between
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    return ask
+
+
 def _signal_group(child: subprocess.Popen[bytes], number: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, number)
 
 
-def _script(name: str, *arguments: str) -> list[str]:
+def script(name: str, *arguments: str) -> list[str]:
+    """Return the command line of a script that lies beside this interpreter."""
     return [str(Path(sys.executable).with_name(name)), *arguments]
-
-
-_WORKSPACE: Final = ("-w", str(PROJECT_ROOT / "workspace.yaml"))

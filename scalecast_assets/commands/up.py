@@ -46,16 +46,21 @@ def _run_until_stopped(
     alert_channels(settings)  # A bad address ends us here, not a code server out of sight.
     ui_port = services.free_port(settings.ui_port, services.UI_PORT, "ui_port")
     api_port = services.free_port(settings.api_port, services.API_PORT, "api_port")
-    if with_sample and (code := _run_first(runtime, announce)):
-        return code
+    code_port = services.free_port(None, services.CODE_PORT, "code_port")
+    if with_sample and (exit_code := _run_first(runtime, announce)):
+        return exit_code
+    environment = {**runtime.environment, **services.code_server_address(code_port)}
+    code = services.code_server(code_port)
     ui = services.dagster_ui(ui_port)
     api = services.prediction_api(os.environ.get(API_HOST, services.HOST), api_port)
     with Services(settings.home / "logs") as running:
-        running.start(api, runtime.environment)
-        # UI and daemon both load the graph: neither shall find dbt's project unparsed.
+        running.start(api, environment)
+        # The code server shall not find dbt's project unparsed: it would parse it, out of sight.
         ensure_manifest(DBT_PROJECT, settings.home)
-        running.start(ui, runtime.environment)
-        running.start(services.dagster_daemon(), runtime.environment)
+        running.start(code, environment)
+        running.wait_ready(code)
+        running.start(ui, environment)
+        running.start(services.dagster_daemon(), environment)
         running.wait_ready(api)
         running.wait_ready(ui)
         facts = {

@@ -11,9 +11,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from scalecast_assets.checks.expectations import Judgement, Verdict, judge_files
-from scalecast_assets.ingest.schema import VERDICT_LOCK, locked
+from scalecast_assets.ingest.refusal import listed, read_refusal, write_report
+from scalecast_assets.ingest.refusal_page import Companions, render
+from scalecast_assets.ingest.schema import VERDICT_LOCK, Connection, locked
 from scalecast_assets.ingest.trial import Trial, on_trial
-from scalecast_assets.ingest.verdict import write_report
 from scalecast_assets.ingest.wording import counted
 from scalecast_assets.resources.warehouse import WarehouseResource
 from scalecast_assets.runtime import Runtime
@@ -23,24 +24,42 @@ Facts = dict[str, Any]
 SHOWN: Final = 5
 """Bad lines of a rule that are printed; the report has all."""
 
+PAGES: Final = (".html", ".htm")
+"""How a report is named that is a page."""
 
-def validate(runtime: Runtime, path: Path, report: Path | None) -> Facts:
+
+def validate(
+    runtime: Runtime, path: Path, report: Path | None, data_docs: Path | None = None
+) -> Facts:
     """Judge one file as a run would, against the warehouse as it stands.
 
-    ``report``, if named, becomes a CSV of every line that breaks a blocking rule.
+    ``report``, if named, becomes a CSV of every line that breaks a blocking rule, or, named .html,
+    the page on them. ``data_docs``, if named, becomes the folder of Great Expectations' own pages.
     """
     warehouse = WarehouseResource(url=runtime.database_url)
     renames = {theirs: ours for ours, theirs in runtime.settings.columns.items()}
     with warehouse.connect() as conn, on_trial(conn, path, renames) as trial:
         with locked(conn, VERDICT_LOCK):
-            verdict = judge_files(conn, warehouse.sqlalchemy_url, [trial.file])
+            verdict = judge_files(conn, warehouse.sqlalchemy_url, [trial.file], data_docs)
         if report is not None:
-            with report.open("wb") as opened:
-                write_report(conn, trial.file, opened)
-        return _facts(trial, verdict, report)
+            _write_report(conn, trial, report)
+        docs = data_docs / "index.html" if data_docs else None
+        return _facts(trial, verdict) | {
+            "report": str(report) if report else None,
+            "data_docs": str(docs) if docs else None,
+        }
 
 
-def _facts(trial: Trial, verdict: Verdict, report: Path | None) -> Facts:
+def _write_report(conn: Connection, trial: Trial, report: Path) -> None:
+    with report.open("wb") as opened, listed(conn, trial.file):
+        if report.suffix.lower() in PAGES:
+            page = render(read_refusal(conn, trial.file, served=None), Companions())
+            opened.write(page.encode())
+        else:
+            write_report(conn, opened)
+
+
+def _facts(trial: Trial, verdict: Verdict) -> Facts:
     rules = [_rule(judgement) for judgement in verdict.judgements]
     known = trial.known
     return {
@@ -51,7 +70,6 @@ def _facts(trial: Trial, verdict: Verdict, report: Path | None) -> Facts:
         "warnings": list(trial.warnings),
         "known_as": {"key": known.key, "state": known.state} if known else None,
         "rules": rules,
-        "report": str(report) if report else None,
     }
 
 
@@ -89,7 +107,9 @@ def print_validation(facts: Facts) -> None:
     verdict = "would be accepted" if facts["accepted"] else "would be refused as a whole"
     console.print(f"{facts['file']}: {counted(facts['rows'], 'row')}, {verdict}.", markup=False)
     if facts["report"] and not facts["accepted"]:
-        console.print(f"Every bad line: {facts['report']}", markup=False)
+        console.print(f"The bad lines: {facts['report']}", markup=False)
+    if facts["data_docs"]:
+        console.print(f"Great Expectations' pages: {facts['data_docs']}", markup=False)
 
 
 def _mark(rule: Facts) -> str:

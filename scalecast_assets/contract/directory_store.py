@@ -14,7 +14,7 @@ import shutil
 import stat
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -49,6 +49,9 @@ _log = logging.getLogger(__name__)
 
 class DirectoryStore:
     """``ObjectStore`` below ``root``, which is created by the first write."""
+
+    whole_on_arrival = False
+    """Whoever copies a file into the directory shows it half done."""
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = Path(os.path.realpath(root))
@@ -161,6 +164,17 @@ class DirectoryStore:
             return
         with self._lock(key), suppress(ObjectNotFound), self._translated(key):
             path.unlink()
+
+    def delete_many(self, keys: Iterable[str]) -> None:
+        """Remove the objects; what fails is raised when all were tried."""
+        failed: StoreError | None = None
+        for key in keys:
+            try:
+                self.delete(key)
+            except StoreError as error:
+                failed = failed or error
+        if failed:
+            raise failed
 
     def url_of(self, key: str) -> str:
         """Return the ``file://`` address of the object."""

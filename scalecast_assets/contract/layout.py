@@ -9,6 +9,7 @@ from typing import Final
 
 RAW_PREFIX: Final = "raw/"
 MODELS_PREFIX: Final = "models/"
+FORECASTS_PREFIX: Final = "forecasts/"
 MODEL_POINTER: Final = "serving/model.json"
 STATE_POINTER: Final = "serving/state.json"
 
@@ -16,6 +17,7 @@ MANIFEST: Final = "manifest.json"
 CLAIM: Final = "claim.json"
 MODEL: Final = "model.onnx"
 ENCODERS: Final = "encoders.json"
+INTERVALS: Final = "intervals.json"
 REPORT: Final = "report.html"
 NATIVE_MODEL: Final = "demand_model.pkl"
 NATIVE_ENCODERS: Final = "encoders.pkl"
@@ -82,7 +84,7 @@ def archive_key(sha256: str) -> str:
 
 def forecast_key(origin: str, name: str) -> str:
     """``forecasts/<origin>/<name>``: the coming days' forecasts; ``origin`` is an ISO day."""
-    return f"forecasts/{origin}/{name}"
+    return f"{FORECASTS_PREFIX}{origin}/{name}"
 
 
 def quarantine_key(file: str, name: str) -> str:

@@ -4,7 +4,7 @@ The back ends are in ``directory_store.py`` and ``s3_store.py``; ``store.py`` op
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -69,6 +69,11 @@ class ObjectStore(Protocol):
     Keys are relative and ``/``-separated. An etag is opaque; it changes when the content does.
     """
 
+    @property
+    def whole_on_arrival(self) -> bool:
+        """Whether what others put there is listed only when all of it is there."""
+        ...
+
     def get(self, key: str, max_bytes: int | None = None) -> Blob:
         """Return the whole object; raises ``ObjectNotFound``.
 
@@ -118,6 +123,14 @@ class ObjectStore(Protocol):
 
     def delete(self, key: str) -> None:
         """Remove the object; that it is not there is no error."""
+        ...
+
+    def delete_many(self, keys: Iterable[str]) -> None:
+        """Remove the objects, as many as a request takes at a time; what fails is raised at last.
+
+        One that cannot be removed does not keep the others. A process that is killed has removed
+        some.
+        """
         ...
 
     def url_of(self, key: str) -> str:

@@ -7,8 +7,9 @@ import io
 import logging
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any, BinaryIO, Final, cast
 
 from scalecast_assets.contract.objects import (
@@ -44,12 +45,15 @@ _REFUSED: Final = {
 }
 
 _BUFFER_BYTES: Final = 1 << 20
+_DELETED_AT_ONCE: Final = 1000
 
 _log = logging.getLogger(__name__)
 
 
 class S3Store:
     """``ObjectStore`` below ``s3://bucket/prefix``; ``client`` is a boto3 S3 client."""
+
+    whole_on_arrival = True
 
     def __init__(self, client: Any, bucket: str, prefix: str = "") -> None:
         self._client = client
@@ -142,6 +146,24 @@ class S3Store:
         with self._translated(key):
             self._client.delete_object(**self._at(key))
 
+    def delete_many(self, keys: Iterable[str]) -> None:
+        """Remove the objects, 1,000 a request; what fails is raised when all were tried."""
+        failed: StoreError | None = None
+        rest = iter(keys)
+        while batch := list(islice(rest, _DELETED_AT_ONCE)):
+            objects = [{"Key": self._name(key)} for key in batch]
+            with self._translated(batch[0]):
+                answer = self._client.delete_objects(
+                    Bucket=self.bucket, Delete={"Objects": objects, "Quiet": True}
+                )
+            for error in answer.get("Errors", ()):
+                failed = failed or StoreUnavailable(
+                    f"object {error['Key']!r} in {self} was not removed ({error['Code']}: "
+                    f"{error['Message']}); check that the AWS credentials may delete objects"
+                )
+        if failed:
+            raise failed
+
     def url_of(self, key: str) -> str:
         """Return the ``s3://`` address of the object."""
         return f"s3://{self.bucket}/{self._name(key)}"
@@ -162,7 +184,10 @@ class S3Store:
 
     def _put(self, key: str, data: bytes, **condition: str) -> str:
         with self._translated(key):
-            return str(self._client.put_object(**self._at(key), Body=data, **condition)["ETag"])
+            answer = self._client.put_object(
+                **self._at(key), **_type_of(key), Body=data, **condition
+            )
+            return str(answer["ETag"])
 
     def _page(self, prefix: str, **query: Any) -> dict[str, Any]:
         with self._translated(prefix):
@@ -293,3 +318,8 @@ def _code_of(error: Exception) -> str:
 def _status_of(error: Exception) -> int:
     response = getattr(error, "response", None) or {}
     return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def _type_of(key: str) -> dict[str, str]:
+    """Pages are opened by whoever follows a link to them; anything else is downloaded."""
+    return {"ContentType": "text/html; charset=utf-8"} if key.endswith(".html") else {}

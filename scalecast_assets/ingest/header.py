@@ -34,6 +34,12 @@ def _names(line: str, delimiter: str, renames: Mapping[str, str]) -> list[str]:
     return [renames.get(name, name) for name in stripped]
 
 
+def _hint(name: str, names: list[str]) -> str:
+    """Of a column that is missing: the one that may be meant, spelled with other letters."""
+    meant = next((other for other in names if other.lower() == name), None)
+    return f" ({meant!r} is there; write it in small letters)" if meant else ""
+
+
 def read_header(
     line: str, renames: Mapping[str, str], line_no: int = 1
 ) -> Layout | list[RejectedLine]:
@@ -43,6 +49,9 @@ def read_header(
     can be read with its own delimiter only. Names are compared without surrounding spaces, after
     ``renames`` (a user's own header to ours).
     """
+    if not line.strip():
+        reason = "the first line is empty; it has to name the six columns"
+        return [rejected(line_no, "", line, COLUMNS_ARE_COMPLETE, reason)]
     readings: dict[str, list[str]] = {}
     errors: dict[str, csv.Error] = {}
     for mark in DELIMITERS:
@@ -63,9 +72,10 @@ def read_header(
         if n > 1 and name
     ]
     faults += [
-        rejected(line_no, name, line, COLUMNS_ARE_COMPLETE, f"the column {name!r} is missing")
+        rejected(line_no, name, line, COLUMNS_ARE_COMPLETE, f"the column {name!r} is missing{hint}")
         for name in RAW_COLUMNS
         if name not in names
+        for hint in [_hint(name, names)]
     ]
     if faults:
         return faults

@@ -1,41 +1,40 @@
-"""Which files a run takes: the named ones, or all that wait; and what earlier runs left behind.
+"""Which files a run takes: the named ones, or all that wait in the bucket.
 
-Known bytes are skipped with a message, whatever their key. Files that an earlier run landed and
-never brought to an end are taken over. A file that cannot be read does not hold up the others, and
-is read again by every intake. One intake at a time, by an advisory lock.
+Known bytes are skipped with a message, whatever their key. A file that cannot be read does not hold
+up the others, and is read again by every intake. What earlier runs left behind is taken over from
+``left_over.py``. One intake at a time, by an advisory lock.
 """
 
 import contextlib
+import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, Literal
 
-from scalecast_assets.contract.layout import archive_key
 from scalecast_assets.contract.objects import ObjectInfo, ObjectStore, ObjectUnreadable
+from scalecast_assets.ingest.attempts import begin_attempt, end_attempt, note_error
 from scalecast_assets.ingest.landing import (
     Landing,
     LandingError,
     SpooledFile,
     archive,
-    drop_landed,
-    landed_rows,
     spool,
 )
 from scalecast_assets.ingest.ledger import (
-    RAW_SUFFIXES,
     LedgerFile,
-    files_in_state,
     find_content,
+    is_raw,
     next_seq_at,
     next_seq_now,
     raw_objects,
     remember_object,
     waiting_objects,
 )
-from scalecast_assets.ingest.replacements import give_up
+from scalecast_assets.ingest.left_over import forget_decided, rows_at_hand
+from scalecast_assets.ingest.replacements import give_up_unfinished, seal
 from scalecast_assets.ingest.schema import LANDING_LOCK, Connection, ensure_schema, locked
 
 Outcome = Literal["landed", "known", "taken over", "unreadable"]
@@ -45,6 +44,8 @@ UNREADABLE: Final = "not read"
 
 READABLE: Final = "every_waiting_file_can_be_read"
 """The check that says so; it blocks nothing."""
+
+_SPOOL: Final = "intake-"
 
 _CLOCKS_DIFFER: Final = timedelta(minutes=1)
 """By so much the clocks of the bucket and of this machine may differ without a word."""
@@ -58,6 +59,9 @@ class Intake:
     waits in ``raw/`` is taken in the order of (last modified, key). ``again`` and ``replace`` take
     known bytes anew (without keys: everything in ``raw/``, in that order, as the newest data), and
     ``replace`` marks the files as the whole content that the warehouse shall have.
+
+    ``only`` narrows down what waits: to these keys, or if there are none to what earlier runs
+    landed. What then cannot be read is the business of whoever chose the keys and fails no run.
     """
 
     run_id: str
@@ -66,6 +70,7 @@ class Intake:
     replace: bool = False
     renames: Mapping[str, str] = field(default_factory=dict)
     spool_dir: Path | None = None
+    only: Sequence[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -93,16 +98,17 @@ def take_in(
     asked for by name or for a replacement, or if there is no other file to go on with.
     """
     ensure_schema(conn)
-    with locked(conn, LANDING_LOCK), tempfile.TemporaryDirectory(dir=intake.spool_dir) as spool_dir:
-        work = replace(intake, spool_dir=Path(spool_dir))
+    with locked(conn, LANDING_LOCK), _folder_below(intake.spool_dir) as folder:
+        work = replace(intake, spool_dir=folder)
         with conn.transaction():
-            _forget_decided(conn)
-            _give_up_unfinished_replacements(conn, intake.run_id)
+            forget_decided(conn)
+            give_up_unfinished(conn, intake.run_id)
         objects = _chosen(conn, store, intake)
         outcomes: list[FileOutcome] = []
         seen: dict[str, str] = {}
         for info in objects:
-            outcome = _take(conn, store, work, info, seen)
+            with _named(info.key):
+                outcome = _take(conn, store, work, info, seen)
             if outcome.outcome != "unreadable":
                 seen.setdefault(outcome.sha256, outcome.key)
             log(outcome.message)
@@ -112,8 +118,32 @@ def take_in(
         outcomes += _take_over(conn, store, work, set(seen), log)
         _refuse_to_ignore(intake, outcomes)
         if intake.replace:
-            _seal_replacement(conn, intake.run_id)
+            seal(conn, intake.run_id)
     return sorted(outcomes, key=lambda outcome: outcome.file_seq)
+
+
+@contextlib.contextmanager
+def _named(key: str) -> Iterator[None]:
+    """Whatever goes wrong while a file is read says which one; those who come after it wait."""
+    try:
+        yield
+    except LandingError:
+        raise
+    except Exception as error:
+        raise LandingError(
+            f"{key}: could not be landed ({type(error).__name__}: {error}); nothing of it is"
+            " loaded, and what waits behind it is left for the next run"
+        ) from error
+
+
+@contextlib.contextmanager
+def _folder_below(spool_dir: Path | None) -> Iterator[Path]:
+    """A folder for this intake's files, which may be large; those of killed intakes go first."""
+    if spool_dir:
+        for left in spool_dir.glob(f"{_SPOOL}*"):
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=spool_dir, prefix=_SPOOL) as folder:
+        yield Path(folder)
 
 
 def _refuse_to_ignore(intake: Intake, outcomes: Sequence[FileOutcome]) -> None:
@@ -121,6 +151,8 @@ def _refuse_to_ignore(intake: Intake, outcomes: Sequence[FileOutcome]) -> None:
 
     Otherwise the run goes on with the other files. The next one finds this file alone, and fails.
     """
+    if intake.only is not None:
+        return
     unreadable = [o.message for o in outcomes if o.outcome == "unreadable"]
     goes_on = any(o.state in ("landed", "validated") for o in outcomes)
     if unreadable and (intake.keys or intake.replace or not goes_on):
@@ -130,6 +162,9 @@ def _refuse_to_ignore(intake: Intake, outcomes: Sequence[FileOutcome]) -> None:
 def _chosen(conn: Connection, store: ObjectStore, intake: Intake) -> list[ObjectInfo]:
     if intake.keys:
         return [_named_object(store, key) for key in intake.keys]
+    if intake.only is not None:
+        chosen = set(intake.only)
+        return [i for i in waiting_objects(conn, store) if i.key in chosen] if chosen else []
     everything = intake.again or intake.replace
     objects = raw_objects(store) if everything else waiting_objects(conn, store)
     if intake.replace and not objects:
@@ -141,7 +176,7 @@ def _chosen(conn: Connection, store: ObjectStore, intake: Intake) -> list[Object
 
 
 def _named_object(store: ObjectStore, key: str) -> ObjectInfo:
-    if not key.lower().endswith(RAW_SUFFIXES):
+    if not is_raw(key):
         raise LandingError(f"{key}: expected a key that ends in .csv or .csv.gz")
     for info in store.list(key):
         if info.key == key:
@@ -157,16 +192,17 @@ def _take(
     seen: Mapping[str, str],
 ) -> FileOutcome:
     assert intake.spool_dir is not None
+    begin_attempt(conn, info, intake.run_id)
     try:
         file = spool(store, info.key, intake.spool_dir)
     except ObjectUnreadable as error:
+        note_error(conn, info, str(error))
         return _unreadable(info, error)
     try:
         known = find_content(conn, file.sha256)
         anew = (intake.again or intake.replace) and file.sha256 not in seen
         if known and not anew:
-            with conn.transaction():
-                remember_object(conn, info, file.sha256)
+            _remember(conn, info, file.sha256)
             return _known(info.key, known, seen)
         archive(store, file)
         asked_for = bool(intake.keys) or intake.again or intake.replace
@@ -177,6 +213,12 @@ def _take(
         return outcome
     finally:
         file.path.unlink()
+
+
+def _remember(conn: Connection, info: ObjectInfo, sha256: str) -> None:
+    with conn.transaction():
+        remember_object(conn, info, sha256)
+        end_attempt(conn, info.key)
 
 
 def _from_the_future(info: ObjectInfo) -> str:
@@ -202,7 +244,7 @@ def _land(
     landing = Landing(conn, intake.run_id, intake.replace, intake.renames)
     with conn.transaction():
         landed = landing.land(file, info.key, seq, known)
-        remember_object(conn, info, file.sha256)
+        _remember(conn, info, file.sha256)
     message = f"{info.key}: landed {landed.rows:,} rows, {landed.rejected:,} faults"
     return FileOutcome(
         "landed",
@@ -253,12 +295,10 @@ def _take_over(
     seen: set[str],
     log: Callable[[str], None],
 ) -> list[FileOutcome]:
-    """Have the rows of every undecided file at hand, landing them again where they are gone."""
+    """What earlier runs landed and never brought to an end, but for what this run has taken."""
+    assert intake.spool_dir is not None
     outcomes = []
-    for file in files_in_state(conn, "landed", "validated"):
-        whole = landed_rows(conn, file.file_seq) == file.rows
-        if not whole:
-            _land_again(conn, store, intake, file)
+    for file, whole in rows_at_hand(conn, store, intake.renames, intake.spool_dir):
         if file.sha256 in seen and whole:
             continue
         how = "as they were landed" if whole else "landed again from the archive"
@@ -267,62 +307,3 @@ def _take_over(
         if file.sha256 not in seen:
             outcomes.append(_outcome("taken over", file, message))
     return outcomes
-
-
-def _land_again(conn: Connection, store: ObjectStore, intake: Intake, file: LedgerFile) -> None:
-    assert intake.spool_dir is not None
-    spooled = spool(store, archive_key(file.sha256), intake.spool_dir)
-    try:
-        named = replace(spooled, name=Path(file.key).name)
-        landing = Landing(conn, file.run_id, file.replace_run is not None, intake.renames)
-        with conn.transaction():
-            landing.land(named, file.key, file.file_seq, file)
-            conn.execute(
-                "update warehouse.file_ledger set replace_run = %s, replace_size = %s"
-                " where file_seq = %s",
-                (file.replace_run, file.replace_size, file.file_seq),
-            )
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            spooled.path.unlink()
-
-
-def _forget_decided(conn: Connection) -> None:
-    """Drop the landed rows of files that are published or refused: the archive has the bytes."""
-    partitions = conn.execute(
-        "select substring(c.relname from '^demand_rows_(-?[0-9]+)$')::bigint"
-        " from pg_class c join pg_namespace n on n.oid = c.relnamespace"
-        " where n.nspname = 'landing' and c.relname ~ '^demand_rows_-?[0-9]+$' and c.relkind = 'r'"
-    ).fetchall()
-    undecided = {file.file_seq for file in files_in_state(conn, "landed", "validated")}
-    for (file_seq,) in partitions:
-        if file_seq not in undecided:
-            drop_landed(conn, file_seq)
-
-
-def _give_up_unfinished_replacements(conn: Connection, run_id: str) -> None:
-    """A replacement of which a file was not landed, or taken away, must not be published in part.
-
-    A file is taken away by a run that loads it again on its own.
-    """
-    unfinished = conn.execute(
-        "select replace_run from warehouse.file_ledger"
-        " where state in ('landed', 'validated') and replace_run <> %s group by replace_run"
-        " having bool_or(replace_size is null) or max(replace_size) > count(*)",
-        (run_id,),
-    ).fetchall()
-    reason = "waits: the replacement of everything by run {} was not finished; run that again"
-    for (run,) in unfinished:
-        give_up(conn, run, reason.format(run))
-
-
-def _seal_replacement(conn: Connection, run_id: str) -> None:
-    """Mark the replacement as whole: its files are now published together or not at all."""
-    with conn.transaction():
-        conn.execute(
-            "update warehouse.file_ledger f set replace_size = whole.size from"
-            " (select count(*) as size from warehouse.file_ledger"
-            " where replace_run = %(run)s and state in ('landed', 'validated')) whole"
-            " where f.replace_run = %(run)s and state in ('landed', 'validated')",
-            {"run": run_id},
-        )

@@ -9,7 +9,7 @@ import csv
 import hashlib
 import io
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final
@@ -22,7 +22,6 @@ from scalecast_assets.contract.objects import ObjectStore
 from scalecast_assets.ingest.ledger import LedgerFile
 from scalecast_assets.ingest.lines import (
     LANDED_SCHEMA,
-    LINES_ARE_WELL_FORMED,
     MAX_LISTED_FAULTS,
     RejectedLine,
     rejected,
@@ -152,7 +151,7 @@ class Landing:
         return Landed(file_seq, rows, n_faults, raw.warnings)
 
     def _copy_rows(self, raw: RawFile, file_seq: int, faults: IO[str]) -> tuple[int, int]:
-        """COPY with FREEZE into a table of this transaction, which then becomes the partition."""
+        """COPY into a table of this transaction, which then becomes the partition."""
         table = partition(file_seq)
         self.conn.execute(
             sql.SQL(
@@ -161,23 +160,8 @@ class Landing:
                 " alter table {table} alter column file_seq set default {seq}"
             ).format(table=table, seq=sql.Literal(file_seq))
         )
-        columns = sql.SQL(", ").join(map(sql.Identifier, LANDED_SCHEMA.names))
-        statement = sql.SQL("copy {} ({}) from stdin (format csv, freeze)").format(table, columns)
         faults_of = FaultList(csv.writer(faults), file_seq)
-        sent = 0
-        with self.conn.cursor() as cursor:
-            with cursor.copy(statement) as copy:
-                for block in raw.blocks():
-                    sent += block.rows.num_rows
-                    faults_of.add(block.rejected)
-                    buffer = io.BytesIO()
-                    arrow_csv.write_csv(block.rows, buffer, _PLAIN_CSV)
-                    copy.write(buffer.getbuffer())
-            if cursor.rowcount != sent:
-                raise LandingError(
-                    f"{raw.name}: sent {sent:,} rows to the landing table, it took"
-                    f" {cursor.rowcount:,}; nothing was kept, run again"
-                )
+        sent = copy_rows(self.conn, raw, table, faults_of.add)
         self.conn.execute(
             sql.SQL(
                 "alter table landing.demand_rows attach partition {table} for values in ({seq});"
@@ -216,6 +200,35 @@ class Landing:
         )
 
 
+def copy_rows(
+    conn: Connection,
+    raw: RawFile,
+    table: sql.Composable,
+    on_faults: Callable[[list[RejectedLine]], None],
+) -> int:
+    """COPY the file's rows with FREEZE into a table that this transaction made; returns how many.
+
+    Memory is one block of the file.
+    """
+    columns = sql.SQL(", ").join(map(sql.Identifier, LANDED_SCHEMA.names))
+    statement = sql.SQL("copy {} ({}) from stdin (format csv, freeze)").format(table, columns)
+    sent = 0
+    with conn.cursor() as cursor:
+        with cursor.copy(statement) as copy:
+            for block in raw.blocks():
+                sent += block.rows.num_rows
+                on_faults(block.rejected)
+                buffer = io.BytesIO()
+                arrow_csv.write_csv(block.rows, buffer, _PLAIN_CSV)
+                copy.write(buffer.getbuffer())
+        if cursor.rowcount != sent:
+            raise LandingError(
+                f"{raw.name}: sent {sent:,} rows to the landing table, it took"
+                f" {cursor.rowcount:,}; nothing was kept, run again"
+            )
+    return sent
+
+
 class FaultList:
     """Writes the faults of a file: the first ``MAX_LISTED_FAULTS``, and the first of each rule.
 
@@ -229,7 +242,7 @@ class FaultList:
         self._file_seq = file_seq
         self._listed = 0
         self._rules: set[str] = set()
-        self._last_line = 0
+        self._last: RejectedLine | None = None
 
     def add(self, faults: list[RejectedLine]) -> None:
         self.count += len(faults)
@@ -239,10 +252,11 @@ class FaultList:
                 self._listed += 1
                 self._report.writerow((self._file_seq, *fault))
         if faults:
-            self._last_line = faults[-1].line_no
+            self._last = faults[-1]
 
     def close(self) -> None:
-        if more := self.count - self._listed:
+        more = self.count - self._listed
+        if more and self._last:
             reason = f"and {more:,} more faults, not listed"
-            last = rejected(self._last_line, "", "", LINES_ARE_WELL_FORMED, reason)
+            last = rejected(self._last.line_no, "", "", self._last.rule, reason)
             self._report.writerow((self._file_seq, *last))

@@ -6,6 +6,7 @@ the data they vouch for are written in one transaction, by ``landing.py`` and ``
 module reads the ledger and gives out places in its order.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Literal, LiteralString
@@ -15,7 +16,7 @@ from psycopg.rows import class_row
 from scalecast_assets.contract.objects import ObjectInfo, ObjectStore
 from scalecast_assets.ingest.schema import Connection
 
-State = Literal["landed", "validated", "published", "refused"]
+State = Literal["landed", "validated", "published", "refused", "withdrawn"]
 
 RAW_PREFIX: Final = "raw/"
 RAW_SUFFIXES: Final = (".csv", ".csv.gz")
@@ -38,7 +39,7 @@ class LedgerFile:
     replace_size: int | None
 
 
-_COLUMNS: Final[LiteralString] = (
+COLUMNS: Final[LiteralString] = (
     "sha256, file_seq, key, bytes, rows, rejected, state, reason, run_id, replace_run, replace_size"
 )
 
@@ -47,7 +48,7 @@ def find_content(conn: Connection, sha256: str) -> LedgerFile | None:
     """What the ledger knows of these bytes: what became of them last."""
     with conn.cursor(row_factory=class_row(LedgerFile)) as cursor:
         query: LiteralString = (
-            f"select {_COLUMNS} from warehouse.file_ledger where sha256 = %s"
+            f"select {COLUMNS} from warehouse.file_ledger where sha256 = %s"
             " order by file_seq desc limit 1"
         )
         return cursor.execute(query, (sha256,)).fetchone()
@@ -57,7 +58,7 @@ def files_in_state(conn: Connection, *states: State) -> list[LedgerFile]:
     """The files in any of the states, in the order in which they count."""
     with conn.cursor(row_factory=class_row(LedgerFile)) as cursor:
         query: LiteralString = (
-            f"select {_COLUMNS} from warehouse.file_ledger where state = any(%s) order by file_seq"
+            f"select {COLUMNS} from warehouse.file_ledger where state = any(%s) order by file_seq"
         )
         return cursor.execute(query, (list(states),)).fetchall()
 
@@ -76,8 +77,17 @@ def known_versions(conn: Connection) -> set[tuple[str, str]]:
 
 def raw_objects(store: ObjectStore) -> list[ObjectInfo]:
     """The raw files of the bucket, in the order in which they count: (last modified, key)."""
-    found = [info for info in store.list(RAW_PREFIX) if info.key.lower().endswith(RAW_SUFFIXES)]
-    return sorted(found, key=lambda info: (info.last_modified, info.key))
+    return in_order(info for info in store.list(RAW_PREFIX) if is_raw(info.key))
+
+
+def is_raw(key: str) -> bool:
+    """Whether an object of this name is a raw file."""
+    return key.lower().endswith(RAW_SUFFIXES)
+
+
+def in_order(objects: Iterable[ObjectInfo]) -> list[ObjectInfo]:
+    """Sort objects as they count: (last modified, key)."""
+    return sorted(objects, key=lambda info: (info.last_modified, info.key))
 
 
 def waiting_objects(conn: Connection, store: ObjectStore) -> list[ObjectInfo]:
@@ -94,13 +104,16 @@ def next_seq_now(conn: Connection) -> int:
 
 
 def next_seq_at(conn: Connection, modified: datetime) -> int:
-    """The first free place from this time on, or from now on if the time is yet to come.
+    """The first free place from this time on; if the time is yet to come, the next there is.
 
-    Clocks that are ahead must not make a file the newest until theirs is reached. Of files with the
-    same time, one run takes the one with the lower key first; across runs the later run's counts
-    later: places that are given do not move.
+    Clocks that are ahead must not make a file the newest until theirs is reached, and where it is
+    ours that was set back, a file must not count as older than those that were published before. Of
+    files with the same time, one run takes the one with the lower key first; across runs the later
+    run's counts later: places that are given do not move.
     """
-    seq = max(1, _microseconds(min(modified, datetime.now(UTC))))
+    if modified > datetime.now(UTC):
+        return next_seq_now(conn)
+    seq = max(1, _microseconds(modified))
     while conn.execute(
         "select 1 from warehouse.file_ledger where file_seq = %s", (seq,)
     ).fetchone():

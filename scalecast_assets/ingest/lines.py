@@ -29,6 +29,9 @@ MAX_VALUE_CHARACTERS: Final = 200
 MAX_LISTED_FAULTS: Final = 100_000
 """Faults of a file that are kept. More are counted: 2 kB of gzip can be a million bad lines."""
 
+UNLISTED: Final = "and % more faults, not listed"
+"""The reason (as a pattern of SQL's LIKE) of the line that says how many faults are not kept."""
+
 _NO_LIMIT: Final = 2**31 - 1
 
 LANDED_SCHEMA: Final = pa.schema(
@@ -56,10 +59,14 @@ class RejectedLine(NamedTuple):
 
 
 def rejected(line_no: int, column: str, value: str, rule: str, reason: str) -> RejectedLine:
-    """Make a fault that can be stored: the value short, without NUL and lone surrogates."""
-    short = value.rstrip("\r\n")[:MAX_VALUE_CHARACTERS]
-    printable = short.encode("utf-8", "replace").decode().replace("\0", "\N{SYMBOL FOR NULL}")
-    return RejectedLine(line_no, column, printable, rule, reason)
+    """Make a fault that can be stored: its texts short, without NUL and lone surrogates."""
+    value = value.rstrip("\r\n")
+    return RejectedLine(line_no, _storable(column), _storable(value), rule, _storable(reason))
+
+
+def _storable(text: str) -> str:
+    short = text[:MAX_VALUE_CHARACTERS]
+    return short.encode("utf-8", "replace").decode().replace("\0", "\N{SYMBOL FOR NULL}")
 
 
 def strict_reader(lines: Iterable[str], delimiter: str) -> Iterator[list[str]]:

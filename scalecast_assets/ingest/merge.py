@@ -1,12 +1,15 @@
 """The SQL that puts landed rows into ``warehouse.demand_data``, and notes which stores changed.
 
-Called by ``publish.py`` only, inside its transaction and under its lock, with the temporary table
-``incoming_series`` (file_seq, store_id, product_id, from_date, rows) at hand.
+Called by ``publish.py``, inside its transaction and under its lock, with the temporary table
+``incoming_series`` (file_seq, store_id, product_id, from_date, rows) at hand. How rows come out
+again is in ``withdrawal.py``.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, LiteralString
+
+from psycopg import sql
 
 from scalecast_assets.ingest.ledger import LedgerFile
 from scalecast_assets.ingest.schema import Connection
@@ -21,6 +24,31 @@ class Merged:
     inserted: int
     updated: int
     older: int
+
+
+def give_codes(conn: Connection, table: str) -> None:
+    """Append a code for each new id of the table, in the ids' order; codes that exist stay."""
+    conn.execute(
+        sql.SQL(
+            """
+            insert into warehouse.id_codes (kind, id, code)
+            select
+                new.kind, new.id,
+                row_number() over (partition by new.kind order by new.id collate "C")
+                + coalesce(
+                    (select max(c.code) from warehouse.id_codes c where c.kind = new.kind), 0
+                )
+            from (
+                select 'store' as kind, store_id as id from {table}
+                union
+                select 'product', product_id from {table}
+            ) new
+            where not exists (
+                select 1 from warehouse.id_codes c where c.kind = new.kind and c.id = new.id
+            )
+            """
+        ).format(table=sql.Identifier(table))
+    )
 
 
 def merge_file(conn: Connection, file_seq: int) -> Merged:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final, LiteralString
 
 from scalecast_assets.ingest.ledger import LedgerFile, files_in_state
-from scalecast_assets.ingest.merge import Merged, merge_file, replace_everything
+from scalecast_assets.ingest.merge import Merged, give_codes, merge_file, replace_everything
 from scalecast_assets.ingest.replacements import supersede
 from scalecast_assets.ingest.schema import (
     PUBLISH_LOCK,
@@ -70,7 +70,7 @@ def publish(conn: Connection) -> Publication:
         files = [f for f in files_in_state(conn, "validated") if f.replace_run is None]
         seqs = [file.file_seq for file in (*replacement, *files)]
         landed = _summarize(conn, seqs)
-        _give_codes(conn)
+        give_codes(conn, "incoming_series")
         merged, deleted = replace_everything(conn, replacement) if replacement else ({}, 0)
         for file in files:
             merged[file.file_seq] = merge_file(conn, file.file_seq)
@@ -114,27 +114,6 @@ def _summarize(conn: Connection, seqs: Sequence[int]) -> dict[int, int]:
     )
     rows = conn.execute("select file_seq, sum(rows)::bigint from incoming_series group by file_seq")
     return dict(rows.fetchall())
-
-
-def _give_codes(conn: Connection) -> None:
-    """Append a code for each new id, in the order of the ids; codes that exist stay."""
-    conn.execute(
-        """
-        insert into warehouse.id_codes (kind, id, code)
-        select
-            new.kind, new.id,
-            row_number() over (partition by new.kind order by new.id collate "C")
-            + coalesce((select max(c.code) from warehouse.id_codes c where c.kind = new.kind), 0)
-        from (
-            select 'store' as kind, store_id as id from incoming_series
-            union
-            select 'product', product_id from incoming_series
-        ) new
-        where not exists (
-            select 1 from warehouse.id_codes c where c.kind = new.kind and c.id = new.id
-        )
-        """
-    )
 
 
 def _reconciled(file: LedgerFile, in_landing: int, merged: Merged) -> PublishedFile:
@@ -184,7 +163,7 @@ def _forget_attempts_before(conn: Connection, seqs: Sequence[int]) -> None:
             "select o.file_seq from warehouse.file_ledger o"
             " inner join warehouse.file_ledger n using (sha256)"
             " where n.file_seq = any(%s) and o.file_seq < n.file_seq"
-            " and o.state in ('published', 'refused')",
+            " and o.state in ('published', 'refused', 'withdrawn')",
             (list(seqs),),
         )
     ]

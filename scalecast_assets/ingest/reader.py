@@ -81,18 +81,23 @@ def _fault_of_container(raw: BinaryIO, name: str) -> RejectedLine | None:
     magic = raw.read(4)
     raw.seek(0)
     is_gzip = magic.startswith(_GZIP)
-    reason = None
     if not magic:
         return rejected(1, "", "", FILE_HAS_ROWS, "the file is empty")
-    if magic.startswith(_ZIP):
-        reason = "this is a ZIP archive (or a spreadsheet), not CSV; unpack it or export it as CSV"
-    elif is_gzip and not _is_named_gzip(name):
+    reason = _no_text(magic)
+    if reason is None and is_gzip and not _is_named_gzip(name):
         reason = "this is gzip, but the name does not end in .csv.gz; rename it"
-    elif _is_named_gzip(name) and not is_gzip:
+    elif reason is None and _is_named_gzip(name) and not is_gzip:
         reason = "the name ends in .gz, but this is not gzip; rename it or compress it"
-    elif magic.startswith(_UTF16):
-        reason = "not UTF-8: this is UTF-16; save it as UTF-8"
     return rejected(1, "", "", LINES_ARE_WELL_FORMED, reason) if reason else None
+
+
+def _no_text(magic: bytes) -> str | None:
+    """Why what begins like this is no CSV in UTF-8, in a file or inside gzip."""
+    if magic.startswith(_ZIP):
+        return "this is a ZIP archive (or a spreadsheet), not CSV; unpack it or export it as CSV"
+    if magic.startswith(_UTF16):
+        return "not UTF-8: this is UTF-16; save it as UTF-8"
+    return None
 
 
 class _Stream:
@@ -159,6 +164,12 @@ class _Stream:
     def _header(self) -> Layout | list[RejectedLine]:
         while b"\n" not in self._rest and len(self._rest) <= MAX_RECORD_BYTES and not self._ended:
             self._fill(len(self._rest) + self._file.block_bytes)
+        unpacked = self._rest[:4] if _is_named_gzip(self._file.name) else b""
+        reason = _no_text(unpacked)
+        if unpacked.startswith(_GZIP):
+            reason = "there is gzip inside the gzip: the file was compressed twice; unpack it once"
+        if reason:
+            return [rejected(1, "", "", LINES_ARE_WELL_FORMED, reason)]
         self._rest = self._rest.removeprefix(_BOM)
         line, newline, rest = self._rest.partition(b"\n")
         if len(line) > MAX_RECORD_BYTES:

@@ -32,8 +32,9 @@ create index if not exists rejected_lines_by_file on landing.rejected_lines (fil
 -- One row per distinct content; but while known bytes are loaded anew, their row from before stays
 -- beside the new one, and goes when that is published. If the new attempt is refused, both stay: every
 -- `file_seq` in `demand_data` has a published row, always. A published file with a reason is not in the
--- data (any more): a replacement superseded it. Files of a run that replaces the warehouse carry that
--- run's id in `replace_run`, and how many they are: they are published together or not at all.
+-- data (any more): a replacement superseded it. A withdrawn one counts no more, as if it had never been
+-- published, until it is loaded anew. Files of a run that replaces the warehouse carry that run's id in
+-- `replace_run`, and how many they are: they are published together or not at all.
 create table if not exists warehouse.file_ledger (
     file_seq bigint not null,
     sha256 text not null,
@@ -41,7 +42,7 @@ create table if not exists warehouse.file_ledger (
     bytes bigint not null,
     rows bigint not null,
     rejected bigint not null,
-    state text not null check (state in ('landed', 'validated', 'published', 'refused')),
+    state text not null,
     reason text,
     run_id text not null,
     replace_run text,
@@ -49,8 +50,12 @@ create table if not exists warehouse.file_ledger (
     landed_at timestamptz not null default now(),
     decided_at timestamptz,
     published_at timestamptz,
+    withdrawn_at timestamptz,
     constraint file_ledger_place primary key (file_seq),
-    constraint file_ledger_content unique (sha256, file_seq)
+    constraint file_ledger_content unique (sha256, file_seq),
+    constraint file_ledger_states check (
+        state in ('landed', 'validated', 'published', 'refused', 'withdrawn')
+    )
 );
 
 -- Ledgers of before, with one row per content at any time.
@@ -66,13 +71,49 @@ begin
     end if;
 end $$;
 
--- Every replacement of the whole warehouse that was published, at its last file's place in the order: a
--- file of a lower `file_seq` must add nothing to it, however late it comes.
+-- Ledgers of before, in which no file was withdrawn.
+do $$
+begin
+    if not exists (
+        select 1 from pg_constraint
+        where conrelid = 'warehouse.file_ledger'::regclass and conname = 'file_ledger_states'
+    ) then
+        alter table warehouse.file_ledger
+            drop constraint if exists file_ledger_state_check,
+            add column if not exists withdrawn_at timestamptz,
+            add constraint file_ledger_states check (
+                state in ('landed', 'validated', 'published', 'refused', 'withdrawn')
+            );
+    end if;
+end $$;
+
+-- Every replacement of the whole warehouse that was decided on, at its last file's place in the order: a
+-- file of a lower `file_seq` must add nothing to it, however late it comes. `contents` are the sha256 of
+-- its files that were not withdrawn since: when the last one is, the replacement counts no more, and what
+-- it had replaced comes back.
 create table if not exists warehouse.replacements (
     file_seq bigint primary key,
     run_id text not null,
-    published_at timestamptz not null default now()
+    published_at timestamptz not null default now(),
+    contents text[] not null
 );
+
+-- Replacements of before: of a file that was loaded anew since, they do not know the content any more.
+do $$
+begin
+    if not exists (
+        select 1 from pg_attribute
+        where attrelid = 'warehouse.replacements'::regclass and attname = 'contents'
+    ) then
+        alter table warehouse.replacements add column contents text[] not null default '{unknown}';
+        update warehouse.replacements r set contents = known.contents from (
+            select replace_run, array_agg(sha256) as contents from warehouse.file_ledger
+            where state = 'published' group by replace_run
+            having count(*) = max(replace_size)
+        ) known where known.replace_run = r.run_id;
+        alter table warehouse.replacements alter column contents drop default;
+    end if;
+end $$;
 
 -- What the bucket showed: which version of which key held which content. The one of a key that was seen
 -- last is what the key held then.
@@ -83,6 +124,19 @@ create table if not exists warehouse.file_objects (
     size bigint not null,
     sha256 text not null,
     seen_at timestamptz not null default now(),
+    primary key (key, version)
+);
+
+-- Objects whose reading began and has not come to an end: a run is at it, was killed over it, or could
+-- not read it. The row goes when the content is known.
+create table if not exists warehouse.file_attempts (
+    key text not null,
+    version text not null,
+    attempts int not null default 1,
+    first_at timestamptz not null default clock_timestamp(),
+    tried_at timestamptz not null default clock_timestamp(),
+    run_id text not null,
+    error text,
     primary key (key, version)
 );
 

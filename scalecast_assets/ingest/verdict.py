@@ -4,25 +4,25 @@ Who judges is ``checks/expectations.py``. Here are the counts per file and rule 
 the report that names every bad line, and the change of state.
 """
 
-import csv
-import io
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 from psycopg import sql
 
 from scalecast_assets.contract.layout import archive_key, quarantine_key, shortened
 from scalecast_assets.contract.objects import ObjectStore
 from scalecast_assets.ingest.ledger import LedgerFile
+from scalecast_assets.ingest.refusal import listed, read_refusal, still_served, write_report
+from scalecast_assets.ingest.refusal_page import Companions, render
 from scalecast_assets.ingest.replacements import give_up
-from scalecast_assets.ingest.rules import RULES, Rule, bad_lines
+from scalecast_assets.ingest.rules import Rule, bad_lines
 from scalecast_assets.ingest.schema import Connection
 
 REPORT_NAME: Final = "report.csv"
-REPORT_COLUMNS: Final = ("line", "column", "value", "rule", "reason")
+PAGE_NAME: Final = "report.html"
 
 
 @dataclass(frozen=True)
@@ -75,35 +75,30 @@ def report_key(file: LedgerFile) -> str:
     return quarantine_key(quarantine_folder(file), REPORT_NAME)
 
 
+def page_key(file: LedgerFile) -> str:
+    """Where the page on a refused file is, for people."""
+    return quarantine_key(quarantine_folder(file), PAGE_NAME)
+
+
 def quarantine(conn: Connection, store: ObjectStore, file: LedgerFile) -> str:
-    """Copy the refused file aside, with a report that names every bad line; returns its key."""
-    store.copy(archive_key(file.sha256), quarantine_key(quarantine_folder(file), _copy_name(file)))
-    with tempfile.NamedTemporaryFile(prefix="report-") as report:
-        write_report(conn, file, report)
+    """Copy the refused file aside, with a CSV of every bad line and a page; returns the CSV's key.
+
+    The page comes last: where it is, the other two are.
+    """
+    copy = _copy_name(file)
+    store.copy(archive_key(file.sha256), quarantine_key(quarantine_folder(file), copy))
+    with tempfile.NamedTemporaryFile(prefix="report-") as report, listed(conn, file):
+        write_report(conn, report)
         report.flush()
         store.upload(report.name, report_key(file))
+        refusal = read_refusal(conn, file, still_served(conn, store))
+    page = render(refusal, Companions(REPORT_NAME, copy))
+    store.put(page_key(file), page.encode())
     return report_key(file)
 
 
-def write_report(conn: Connection, file: LedgerFile, report: IO[bytes]) -> None:
-    """Write a CSV of every line of the landed file that breaks a blocking rule."""
-    bad = sql.SQL(" union all ").join(
-        sql.SQL("({})").format(bad_lines(rule, [file.file_seq])) for rule in RULES if rule.blocking
-    )
-    statement = sql.SQL(
-        "copy (select line_no, column_name, value, rule, reason from ({}) bad"
-        " order by line_no, rule) to stdout (format csv)"
-    ).format(bad)
-    header = io.StringIO()
-    csv.writer(header, lineterminator="\n").writerow(REPORT_COLUMNS)
-    report.write(header.getvalue().encode())
-    with conn.cursor().copy(statement) as copy:
-        for piece in copy:
-            report.write(piece)
-
-
 def _copy_name(file: LedgerFile) -> str:
-    """The file's own name where that is short, and not the report's."""
+    """The file's own name where that is short, and not the report's (a page's name is no CSV's)."""
     name = Path(file.key).name
     short = shortened(name)
     if short != name:

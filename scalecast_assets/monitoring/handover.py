@@ -19,7 +19,12 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 from psycopg import sql
 
-from scalecast_assets.contract.layout import FORECASTS_CSV, FORECASTS_PARQUET, forecast_key
+from scalecast_assets.contract.layout import (
+    FORECASTS_CSV,
+    FORECASTS_PARQUET,
+    FORECASTS_PREFIX,
+    forecast_key,
+)
 from scalecast_assets.contract.store import ObjectStore
 from scalecast_assets.ingest.schema import Connection
 from scalecast_assets.monitoring.coming import COLUMNS, ComingForecasts
@@ -54,7 +59,8 @@ def hand_over(
     """Write the rows to the database, then to the bucket; ``folder`` is scratch space for both.
 
     The same forecasts again leave the same rows and the same bytes. Scores of this origin and
-    model are forgotten with the forecasts they were of.
+    model are forgotten with the forecasts they were of. So are forecasts and scores of later
+    origins: the sales that those rested on were withdrawn or replaced.
     """
     origin = str(np.datetime64(forecasts.origin_day, "D"))
     batch_of = (origin, forecasts.model_version)
@@ -62,10 +68,10 @@ def hand_over(
     with connection.transaction(), connection.cursor() as cursor:
         for name in ("forecasts", "forecast_days"):
             cursor.execute(
-                sql.SQL("delete from {} where origin = %s and model_version = %s").format(
-                    sql.Identifier("ml", name)
-                ),
-                batch_of,
+                sql.SQL(
+                    "delete from {} where origin > %s or (origin = %s and model_version = %s)"
+                ).format(sql.Identifier("ml", name)),
+                (origin, *batch_of),
             )
         with (
             cursor.copy(_COPY) as copy,
@@ -87,6 +93,9 @@ def hand_over(
     for file, key in ((parquet, handed.parquet_key), (table, handed.csv_key)):
         store.upload(file, key)
         file.unlink()
+    for info in store.list(FORECASTS_PREFIX):
+        if info.key.removeprefix(FORECASTS_PREFIX).partition("/")[0] > origin:
+            store.delete(info.key)
     return handed
 
 

@@ -22,6 +22,12 @@ create table if not exists ml.forecasts (
     check (date = origin + horizon)
 );
 
+-- tables made before forecasts had intervals get the columns too
+alter table ml.forecasts add column if not exists lower float8
+constraint forecasts_lower_check check (lower >= 0 and lower <= forecast);
+alter table ml.forecasts add column if not exists upper float8
+constraint forecasts_upper_check check (upper >= forecast and upper < 'Infinity');
+
 comment on table ml.forecasts is
 'Forecasts as they were promised: every active series on each of the coming days, from what was served
 at the time. The same rows as forecasts/<origin>/ in the bucket. One row per (origin, model_version,
@@ -48,6 +54,9 @@ comment on column ml.forecasts.price is
 'The price assumed: the last known one, because no plan was given.';
 comment on column ml.forecasts.promotion is
 'The promotion assumed: none, because no plan was given.';
+comment on column ml.forecasts.lower is
+'Units per day: 80 % of the days are expected between lower and upper. Null if the model has no intervals.';
+comment on column ml.forecasts.upper is 'See lower.';
 comment on column ml.forecasts.data_until is
 'The last final day of the store that the forecast knew; before the origin if it delivers late.';
 
@@ -70,11 +79,6 @@ create table if not exists ml.forecast_days (
     planned_units float8,
     planned_absolute_error float8,
     planned_error float8,
-    wape float8 generated always as (absolute_error / nullif(actual_units, 0)) stored,
-    bias float8 generated always as (error / nullif(scored_rows, 0)) stored,
-    naive_wape float8 generated always as (naive_absolute_error / nullif(actual_units, 0)) stored,
-    naive_bias float8 generated always as (naive_error / nullif(scored_rows, 0)) stored,
-    planned_wape float8 generated always as (planned_absolute_error / nullif(planned_units, 0)) stored,
     actuals bigint,
     constraint forecast_days_pkey primary key (origin, model_version, store_id, date)
 );
@@ -82,7 +86,7 @@ create index if not exists forecast_days_by_date on ml.forecast_days (date);
 
 comment on table ml.forecast_days is
 'A store''s day as one origin promised it and, once it was open and is final, how far off that was.
-Sums add up: pool them over days, stores or origins, then divide. One row per (origin, model_version,
+Sums add up: pool them over days, stores or origins, then divide, as ml.live_accuracy does. One row per (origin, model_version,
 store_id, date).';
 comment on column ml.forecast_days.origin is 'See ml.forecasts.';
 comment on column ml.forecast_days.model_version is 'See ml.forecasts.';
@@ -107,12 +111,6 @@ the others is the missing plan''s, too; the holdout knew its plans, and is compa
 comment on column ml.forecast_days.planned_units is 'Units sold, of the planned rows.';
 comment on column ml.forecast_days.planned_absolute_error is 'absolute_error of the planned rows.';
 comment on column ml.forecast_days.planned_error is 'error of the planned rows.';
-comment on column ml.forecast_days.wape is
-'absolute_error / actual_units, a fraction: 0.25 is 25 %. Null where nothing was sold.';
-comment on column ml.forecast_days.bias is 'error / scored_rows: units per row and day.';
-comment on column ml.forecast_days.naive_wape is 'wape of seasonal_naive on the same rows.';
-comment on column ml.forecast_days.naive_bias is 'bias of seasonal_naive on the same rows.';
-comment on column ml.forecast_days.planned_wape is 'wape of the planned rows.';
 comment on column ml.forecast_days.actuals is
 'Fingerprint of the sales that were scored; when the sales are corrected the day is scored again.';
 
@@ -196,27 +194,40 @@ comment on column ml.drift.training_set_sha256 is 'The training set of the serve
 
 create table if not exists ml.retrain_requests (
     request_id bigint generated always as identity primary key,
-    cause text not null check (cause in ('drift', 'live_error')),
+    cause text not null,
     model_version text collate "C" not null,
     reason text not null,
     evidence jsonb not null,
     run_id text not null,
     requested_at timestamptz not null default clock_timestamp(),
     taken_at timestamptz,
-    taken_by text,
-    constraint retrain_requests_once unique (cause, model_version)
+    taken_by text
 );
+alter table ml.retrain_requests
+drop constraint if exists retrain_requests_once,
+drop constraint if exists retrain_requests_cause_check,
+add constraint retrain_requests_cause_check
+check (cause in ('drift', 'live_error', 'schedule', 'person'));
+
+-- Monitoring asks once about one model; whoever wants a new one anyway, once until it is made.
+create unique index if not exists retrain_requests_of_monitoring
+on ml.retrain_requests (cause, model_version) where cause in ('drift', 'live_error');
+create unique index if not exists retrain_requests_of_others
+on ml.retrain_requests (cause) where taken_at is null and cause in ('schedule', 'person');
 
 comment on table ml.retrain_requests is
-'Monitoring asks for a new model. One row per (cause, model_version): the same cause asks once about
-the same model. The retrain sensor takes what waits.';
+'Somebody asks for a new model. The sensor retrain_requests starts a run for what waits; the run takes
+it when it has its training set.';
 comment on column ml.retrain_requests.request_id is 'Number of the request, ascending.';
 comment on column ml.retrain_requests.cause is
-'drift: the data have moved; live_error: forecasts are further off than was promised.';
-comment on column ml.retrain_requests.model_version is 'The model that was served then.';
+'drift: the data have moved; live_error: forecasts are further off than was promised; schedule, person:
+it was time, somebody wished it.';
+comment on column ml.retrain_requests.model_version is
+'The model that was served then; empty where the request is not about one.';
 comment on column ml.retrain_requests.reason is 'The cause in a sentence, with its figures.';
 comment on column ml.retrain_requests.evidence is 'The figures, for programs.';
-comment on column ml.retrain_requests.run_id is 'The Dagster run that asked.';
+comment on column ml.retrain_requests.run_id is 'The Dagster run that asked; empty where none did.';
 comment on column ml.retrain_requests.requested_at is 'When it asked.';
-comment on column ml.retrain_requests.taken_at is 'When a retraining took it up; null: it waits.';
-comment on column ml.retrain_requests.taken_by is 'The Dagster run that retrained.';
+comment on column ml.retrain_requests.taken_at is
+'When a retraining took it up, or a comparison had answered it; null: it waits.';
+comment on column ml.retrain_requests.taken_by is 'That Dagster run.';

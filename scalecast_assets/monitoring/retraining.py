@@ -1,7 +1,7 @@
 """What monitoring concludes, kept in schema ``ml``: measured drift, and requests to retrain.
 
-A cause asks once about one model. Whoever retrains takes the requests that wait: the sensor in
-``automation.py``.
+A cause asks once about one model. The sensor in ``automation/retraining.py`` starts a run for what
+waits; whichever run trains takes it, and a comparison that has ended clears what it has answered.
 """
 
 import json
@@ -18,6 +18,7 @@ from scalecast_assets.ingest.schema import Connection
 from scalecast_assets.monitoring.comparable_rows import NewDays
 
 Cause = Literal["drift", "live_error"]
+Asker = Literal["schedule", "person"]
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,9 @@ class RetrainRequest:
     """One row of ``ml.retrain_requests`` that nobody has taken yet."""
 
     request_id: int
-    cause: Cause
+    cause: Cause | Asker
     model_version: str
+    """The one it is about; empty where it is about none."""
     reason: str
     evidence: dict[str, Any]
     run_id: str
@@ -85,11 +87,30 @@ def request_retraining(
         """
         insert into ml.retrain_requests (cause, model_version, reason, evidence, run_id)
         values (%s, %s, %s, %s, %s)
-        on conflict (cause, model_version) do nothing
+        on conflict do nothing
         """,
         (cause, model_version, reason, json.dumps(evidence), run_id),
     )
     return asked.rowcount == 1
+
+
+def ask_on(connection: Connection, asker: Asker, reason: str) -> bool:
+    """Ask for a new model whatever is served; False if the same asker's last request waits yet."""
+    asked = connection.execute(
+        "insert into ml.retrain_requests (cause, model_version, reason, evidence, run_id)"
+        " values (%s, '', %s, '{}', '') on conflict do nothing",
+        (asker, reason),
+    )
+    return asked.rowcount == 1
+
+
+def take_requests(connection: Connection, run_id: str) -> list[RetrainRequest]:
+    """Take every request that waits for the run; returns those that it got."""
+    return [
+        request
+        for request in waiting_requests(connection)
+        if take_request(connection, request.request_id, run_id)
+    ]
 
 
 def waiting_requests(connection: Connection) -> list[RetrainRequest]:
@@ -111,3 +132,26 @@ def take_request(connection: Connection, request_id: int, run_id: str) -> bool:
         (run_id, request_id),
     )
     return taken.rowcount == 1
+
+
+def settle_requests(
+    connection: Connection, *, training_set: str, served_version: str | None, run_id: str
+) -> int:
+    """Clear the requests that a comparison has answered, whoever started it; returns how many.
+
+    Promoted or kept, a model that learnt from what there was when the request was made has been
+    tried. A request about a model that is not served any more asks for nothing. One that came after
+    the training set was taken waits on.
+    """
+    return connection.execute(
+        """
+        update ml.retrain_requests set taken_at = clock_timestamp(), taken_by = %(run)s
+        where taken_at is null and (
+            model_version is distinct from %(version)s
+            or requested_at <= (
+                select made_at from ml.training_sets where sha256 = %(training_set)s
+            )
+        )
+        """,
+        {"run": run_id, "version": served_version, "training_set": training_set},
+    ).rowcount

@@ -8,12 +8,20 @@ import hashlib
 from dataclasses import dataclass
 
 from scalecast_assets.contract.bundle import REQUIRED_FILES, read_bundle, verify_files
-from scalecast_assets.contract.layout import MODEL_POINTER, STATE_POINTER, is_version, state_key
+from scalecast_assets.contract.layout import (
+    MANIFEST,
+    MODEL_POINTER,
+    STATE_POINTER,
+    is_version,
+    model_key,
+    state_key,
+)
 from scalecast_assets.contract.pointers import (
+    Damaged,
     Held,
     ServingPointer,
     StatePointer,
-    read_serving,
+    find_serving,
     read_state_pointer,
 )
 from scalecast_assets.contract.store import ObjectNotFound, ObjectStore, PreconditionFailed
@@ -37,7 +45,7 @@ class Switched:
 def promote(
     store: ObjectStore,
     version: str,
-    expected_pointer: Held[ServingPointer] | None,
+    expected_pointer: Held[ServingPointer] | Damaged | None,
     traffic: dict[str, float] | None = None,
 ) -> Switched:
     """Serve ``version``, if the pointer still is what ``read_serving`` gave the caller.
@@ -48,12 +56,13 @@ def promote(
     """
     shares = {version: 1.0} if traffic is None else traffic
     digests = {name: _verified(store, name) for name in {version, *shares}}
-    before = expected_pointer.pointer if expected_pointer else None
+    before = expected_pointer.pointer if isinstance(expected_pointer, Held) else None
     pointer = ServingPointer(version, digests[version], _previous(before, version), shares)
     if pointer == before:
         return Switched(pointer, False, f"{version} is served already; nothing to do")
     etag = expected_pointer.etag if expected_pointer else None
     _swap(store, MODEL_POINTER, pointer.to_bytes(), etag)
+    _not_purged(store, pointer, before)
     instead = f" instead of {before.version}" if before and before.version != version else ""
     return Switched(pointer, True, f"{version} is served now{instead}")
 
@@ -61,10 +70,11 @@ def promote(
 def rollback(store: ObjectStore, version: str) -> Switched:
     """Serve an earlier (or later) complete version again; to the served one changes nothing.
 
-    Raises ``BundleError`` if it does not exist or is damaged, ``ConcurrentPromotion`` if the
+    A damaged pointer is written anew; what was served before is then not known. Raises
+    ``BundleError`` if the version does not exist or is damaged, ``ConcurrentPromotion`` if the
     pointer moved meanwhile.
     """
-    held = read_serving(store)
+    held = find_serving(store)
     if held is None:
         raise BundleError("nothing is served yet, so there is nothing to roll back; promote first")
     if not is_version(version):
@@ -84,7 +94,7 @@ def publish_state(
     data_until: str,
     contract_hash: str,
     schema: int,
-    expected_pointer: Held[StatePointer] | None,
+    expected_pointer: Held[StatePointer] | Damaged | None,
 ) -> StatePointer:
     """Store the state under its sha256 and point to it, if the pointer still is the expected one.
 
@@ -98,11 +108,31 @@ def publish_state(
     store.put(
         state_key(digest), state
     )  # overwriting repairs a damaged copy; the bytes are the same
-    if expected_pointer is not None and expected_pointer.pointer == pointer:
+    if isinstance(expected_pointer, Held) and expected_pointer.pointer == pointer:
         _still(store, expected_pointer)
         return pointer
     _swap(store, STATE_POINTER, data, expected_pointer.etag if expected_pointer else None)
+    if not store.exists(state_key(digest)):  # an old one that a purge had just begun to remove
+        store.put(state_key(digest), state)
     return pointer
+
+
+def _not_purged(store: ObjectStore, pointer: ServingPointer, before: ServingPointer | None) -> None:
+    """Look again at what is served now: a purge that had planned it away may have begun.
+
+    It removes the manifest and reads the pointer then, we the other way about, so that one of both
+    sees the other.
+    """
+    gone = [v for v in pointer.traffic if not store.exists(model_key(v, MANIFEST))]
+    if not gone:
+        return
+    held = find_serving(store)
+    if before and isinstance(held, Held) and held.pointer == pointer:
+        _swap(store, MODEL_POINTER, before.to_bytes(), held.etag)
+    raise ConcurrentPromotion(
+        f"version {', '.join(gone)} was purged meanwhile; what was served before is served. Choose "
+        "another of `scalecast models`"
+    )
 
 
 def _still(store: ObjectStore, expected: Held[StatePointer]) -> None:

@@ -70,6 +70,10 @@ class ObjectStoreResource(ConfigurableResource[Any]):
             self._store = open_store(self.url, self._s3().get_client)
         return self._store
 
+    def client(self) -> Any:
+        """Return a client of S3, for what concerns a bucket as a whole."""
+        return self._s3().get_client()
+
     def _s3(self) -> S3Resource:
         return BoundedS3Resource(
             endpoint_url=self.endpoint_url,

@@ -7,13 +7,16 @@ changed, and the next refresh begins beside the training.
 
 Behind it are advisory locks of Postgres, for runs that no queue holds: ``scalecast run`` and the
 ``dagster`` command. The ingestion locks each of its steps (``ingest/schema.py``), dbt's step takes
-``FEATURES_LOCK``, and a run that trains takes the lock here before its first step. A lock ends with
-its process, however that ends; a slot of a Dagster pool that a step claims does not (measured:
-after ``kill -9`` in a training step, the next ``scalecast run`` waited for ever).
+``FEATURES_LOCK``, and a run that trains takes the lock here before its first step. A command that
+loads files holds one from before it puts them into the bucket: the sensor, which would find them
+there, leaves them to it. And who needs whole features waits for the refresh that makes them.
+A lock ends with its process, however that ends; a slot of a Dagster pool that a step claims does
+not (measured: after ``kill -9`` in a training step, the next ``scalecast run`` waited for ever).
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import dagster as dg
@@ -38,8 +41,12 @@ STEPS: Final = {
 
 FEATURES_LOCK: Final = "scalecast.features"
 _TRAINING_LOCK: Final = "scalecast.training"
+_BY_HAND_LOCK: Final = "scalecast.by_hand"
 _ALIVE_LOCK: Final = "scalecast.run."
 _POLL_SECONDS: Final = 1.0
+
+BEGINNING_SECONDS: Final = 60.0
+"""From its start until a run is sure to hold the lock that shows it alive."""
 
 
 class QueueInTurn(dg.QueuedRunCoordinator):
@@ -101,13 +108,78 @@ def let_training_end(database_url: str, say: Callable[[str], None]) -> None:
         wait_for_training(conn, say)
 
 
+@contextmanager
+def training_held_off(conn: Connection) -> Iterator[bool]:
+    """Keep trainings from beginning while the block lasts; False, at once, if one is under way."""
+    held = _is_locked_by_us(conn, _TRAINING_LOCK)
+    try:
+        yield held
+    finally:
+        if held and not conn.closed:
+            conn.execute("select pg_advisory_unlock(hashtextextended(%s, 0))", (_TRAINING_LOCK,))
+
+
+@contextmanager
+def loading_by_hand(
+    database_url: str, instance: dg.DagsterInstance, say: Callable[[str], None]
+) -> Iterator[None]:
+    """Keep the sensor from starting an ingest; wait first for who is at it."""
+    with psycopg.connect(database_url, autocommit=True) as conn:
+        if not _is_locked_by_us(conn, _BY_HAND_LOCK):
+            say("Another command loads files; this one begins when that has ended.")
+            while not _is_locked_by_us(conn, _BY_HAND_LOCK):
+                time.sleep(_POLL_SECONDS)
+        wait_for_refresh(instance, None, conn, say)
+        yield
+
+
+def loads_by_hand(conn: Connection) -> bool:
+    """Say whether a command loads files now."""
+    return not _is_free(conn, _BY_HAND_LOCK)
+
+
+def wait_for_refresh(
+    instance: dg.DagsterInstance, run_id: str | None, conn: Connection, say: Callable[[str], None]
+) -> None:
+    """Return once no other run makes features new: until then some are older than the data.
+
+    Not those that train besides: they wait for whoever trains now, which may be who asks.
+    """
+    said = False
+    while other := _refreshing(instance, run_id, conn):
+        if not said:
+            said = True
+            say(f"Run {other[:8]} refreshes the data; this goes on when its features are built.")
+        time.sleep(_POLL_SECONDS)
+
+
+def _refreshing(instance: dg.DagsterInstance, run_id: str | None, conn: Connection) -> str | None:
+    found = instance.get_run_records(
+        dg.RunsFilter(
+            tags={INGEST_TAG: UNDER_WAY},
+            statuses=[dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED],
+        )
+    )
+    for record in found:
+        run = record.dagster_run
+        begun = record.start_time or record.create_timestamp.timestamp()
+        if run.run_id == run_id or run.tags.get(TRAINING_TAG) == UNDER_WAY:
+            continue
+        if time.time() - begun < BEGINNING_SECONDS or lives(run.run_id, conn):
+            return run.run_id
+    return None
+
+
 def lives(run_id: str, conn: Connection) -> bool:
     """Say whether the process of a run that has begun is still there."""
-    name = _ALIVE_LOCK + run_id
+    return not _is_free(conn, _ALIVE_LOCK + run_id)
+
+
+def _is_free(conn: Connection, name: str) -> bool:
     if not _is_locked_by_us(conn, name):
-        return True
+        return False
     conn.execute("select pg_advisory_unlock(hashtextextended(%s, 0))", (name,))
-    return False
+    return True
 
 
 def _is_locked_by_us(conn: Connection, name: str) -> bool:

@@ -134,6 +134,7 @@ def _only(questions: Questions, rows: np.ndarray[tuple[int], np.dtype[np.int64]]
         product_id=[questions.product_id[row] for row in rows.tolist()],
         price=questions.price[rows],
         promotion=questions.promotion[rows],
+        level=questions.level[rows],
     )
 
 

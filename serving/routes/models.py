@@ -2,8 +2,8 @@
 
 import datetime
 
+from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request
-from starlette.concurrency import run_in_threadpool
 
 from serving.kept_versions import mae_of
 from serving.routes.dependencies import errors, parts_of
@@ -18,7 +18,8 @@ async def models(request: Request) -> VersionsReply:
     parts = parts_of(request)
     model = parts.reloader.model.value
     served = parts.reloader.current.model if parts.reloader.current else model
-    kept = await run_in_threadpool(parts.kept.known, served.manifest if served else None)
+    manifest = served.manifest if served else None
+    kept = await run_sync(parts.kept.known, manifest, abandon_on_cancel=True)
     return VersionsReply(
         versions=[
             VersionReply(

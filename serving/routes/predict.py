@@ -1,7 +1,7 @@
 """``POST /predict``: the demand for one product in one store on one day."""
 
+from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request, Response
-from starlette.concurrency import run_in_threadpool
 
 from serving.answers import reply_to
 from serving.bodies import described, read_json
@@ -28,16 +28,24 @@ async def predict(request: Request) -> Response:
     the model's own forecasts, with the last price and no promotion on the days between and your
     `price` and `promotion` on the day itself. A product or store with too little history gets a
     mean instead of the model's forecast, and `source` says which.
+
+    `level` per cent of the days are expected between `lower` and `upper`: 80 unless you ask for 50,
+    90 or 95. The widths come from how far this recipe was off on days that it had not seen, by how
+    far ahead they were and by the kind of demand; where a mean answers, they are wider. What the
+    intervals covered on later days is in `/model`, under `manifest.coverage`. A model from before
+    there were intervals, or with too short a history for them, answers with null bounds.
     """
     parts = parts_of(request)
     asked = await read_json(request, PredictRequest, parts.settings.limits)
     forecaster = parts.forecaster()
-    question = Question(asked.date, asked.store_id, asked.product_id, asked.price, asked.promotion)
+    question = Question(
+        asked.date, asked.store_id, asked.product_id, asked.price, asked.promotion, asked.level
+    )
     try:
         if forecaster.is_quick(question):
             answer = forecaster.answer(question)
         else:
-            answer = await run_in_threadpool(forecaster.answer, question)
+            answer = await run_sync(forecaster.answer, question, abandon_on_cancel=True)
     except DateOutOfRange as error:
         raise ApiError(422, problem("date", error.date.isoformat(), error.rule)) from None
     version = forecaster.model.version

@@ -11,7 +11,7 @@ from serving.bodies import described, read_json
 from serving.continuing import Continued, continued
 from serving.errors import ApiError, problem
 from serving.forecaster import Forecaster
-from serving.routes.dependencies import Parts, PlainRoute, json_response, parts_of
+from serving.routes.dependencies import Parts, PlainRoute, errors, json_response, parts_of
 from serving.timeseries import (
     EXAMPLES,
     ForecastOutput,
@@ -44,7 +44,7 @@ ERRORS: Final[dict[int | str, dict[str, Any]]] = {
     "/v1/timeseries/forecast",
     summary="KServe's time-series forecast protocol",
     response_model=TimeSeriesReply,
-    responses=ERRORS,
+    responses={**errors(401), **ERRORS},
     openapi_extra=described(TimeSeriesRequest, EXAMPLES),
 )
 async def forecast(request: Request) -> Response:
@@ -79,7 +79,7 @@ def _answer(parts: Parts, forecaster: Forecaster, body: TimeSeriesRequest) -> Ti
     if body.model not in (NAME, version):
         raise ApiError(404, problem("model", body.model, f"must be {NAME} or {version}"))
     if body.options.quantiles is not None:
-        rule = "must be absent: only the mean forecast is given"
+        rule = "must be absent: the mean is forecast (POST /forecast has intervals around it)"
         raise ApiError(422, problem("options.quantiles", body.options.quantiles, rule))
     outputs = []
     for number, given in enumerate(body.inputs):

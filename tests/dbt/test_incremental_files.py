@@ -67,6 +67,9 @@ def history(files: FileWarehouse, chance: random.Random) -> Iterator[str]:
     files.publish(files.put({key: rows[key] for key in rows if key not in files.rows}))
     files.publish(corrections, again=True)
     yield "nothing but new rows, and corrections once more"
+    files.withdraw(corrections)
+    files.withdraw("raw/003.csv")
+    yield "the corrections withdrawn, and a store's first file"
     upserts, deletes = random_change(chance, files, STORES, N_DAYS)
     kept = {key: cells for key, cells in (files.rows | upserts).items() if key not in deletes}
     first, second = files.put(kept), files.put(some(files.rows, chance))
@@ -80,6 +83,11 @@ def history(files: FileWarehouse, chance: random.Random) -> Iterator[str]:
     files.publish(good)
     files.publish()
     yield "a file from before the replacement, and one that a bad file held up"
+    files.withdraw(second)
+    yield "a file of the replacement withdrawn"
+    files.publish(corrections, again=True)
+    files.withdraw(first)
+    yield "the replacement withdrawn as a whole, so that what it had replaced is back"
 
 
 @pytest.mark.parametrize(("mode", "seed"), [("store", 1), ("observed", 2)])

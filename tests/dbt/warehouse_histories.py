@@ -6,6 +6,7 @@ itself, from files.
 """
 
 import gc
+import hashlib
 import os
 import random
 import tempfile
@@ -22,6 +23,7 @@ from urllib.parse import urlsplit
 import psycopg
 from dbt.cli.main import dbtRunner, dbtRunnerResult
 
+from scalecast_assets.ingest.withdrawal import withdraw
 from tests.factories_files import Pipeline
 
 DBT_PROJECT = Path(__file__).parents[2] / "dbt_project"
@@ -190,8 +192,8 @@ class FileWarehouse:
         self.pipeline = pipeline
         self.rows: dict[Key, Cells] = {}
         self._content: dict[str, dict[Key, Cells]] = {}
-        self._counted: list[tuple[float, dict[Key, Cells]]] = []
-        self._replaced_at = 0.0
+        self._counted: list[tuple[float, str]] = []
+        self._replacements: list[tuple[float, set[str]]] = []
         self._commands = COMMANDS_BEGIN
 
     def put(self, rows: dict[Key, Cells], modified: float | None = None) -> str:
@@ -213,15 +215,27 @@ class FileWarehouse:
             self._commands += 1
             self._count(self._commands, key)
         if replace:
-            self._replaced_at = self._commands - len(keys) + 1
+            self._replacements.append((self._commands - len(keys) + 1, set(keys)))
         self.pipeline.run(*keys, again=again, replace=replace)
-        self.rows = {}
-        for order, rows in sorted(self._counted, key=lambda counted: counted[0]):
-            if order >= self._replaced_at:
-                self.rows |= rows
+        self._recount()
+
+    def withdraw(self, key: str) -> None:
+        """Withdraw a published file, and expect what would be if it had never been there."""
+        digest = hashlib.sha256(self.pipeline.store.get(key).body).hexdigest()
+        withdraw(self.pipeline.conn, self.pipeline.store, digest)
+        self._counted = [counted for counted in self._counted if counted[1] != key]
+        self._replacements = [(order, keys - {key}) for order, keys in self._replacements]
+        self._recount()
 
     def _count(self, order: float, key: str) -> None:
-        self._counted.append((order, self._content[key]))
+        self._counted.append((order, key))
+
+    def _recount(self) -> None:
+        since = max((order for order, keys in self._replacements if keys), default=0.0)
+        self.rows = {}
+        for order, key in sorted(self._counted):
+            if order >= since:
+                self.rows |= self._content[key]
 
     def published(self) -> dict[Key, Cells]:
         """Read what is in the warehouse."""

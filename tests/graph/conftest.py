@@ -11,6 +11,7 @@ import pytest
 from scalecast_assets.contract.store import DirectoryStore
 from scalecast_assets.resources.embedded_postgres import PostgresServer
 from scalecast_assets.resources.postgres_cluster import create_database
+from tests.graph.alert_shop import Shop
 from tests.graph.command import Shell
 from tests.graph.small_retailer import LEARNABLE_DAYS, SMALL_BUDGETS, SMALL_TUNING, write_sales
 from tests.graph.world import World, copy_of, drop_database, remembering
@@ -57,3 +58,10 @@ def world(finished: World, postgres_server: PostgresServer, tmp_path: Path) -> I
     """A copy of the finished world, to be altered at will."""
     with copy_of(finished, postgres_server, tmp_path) as copy:
         yield copy
+
+
+@pytest.fixture
+def shop(database_url: str, tmp_path: Path) -> Iterator[Shop]:
+    """A shop of its own Dagster instance, database and store, with listeners for its alerts."""
+    with dg.instance_for_test() as instance, Shop(database_url, tmp_path, instance).open() as shop:
+        yield shop

@@ -1,90 +1,30 @@
-"""The model gates, the comparison and the promotion as assets, on copies of a finished world.
+"""The model gates as assets' checks, on copies of a finished world.
 
 Each copy has a weak champion (the naive baseline) where a promotion is wanted, so that the
 comparison has something to promote; what is promoted is then made bad in one way.
 """
 
 import dataclasses
-import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import numpy as np
-import psycopg
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 
 from scalecast_assets import keys
-from scalecast_assets.assets import comparison as comparison_asset
-from scalecast_assets.assets import promotion
 from scalecast_assets.assets.comparison import CONTENDER
 from scalecast_assets.checks import gates
-from scalecast_assets.contract.bundle import read_bundle, read_manifest
-from scalecast_assets.contract.columns import FEATURES, feature_contract_hash
-from scalecast_assets.contract.pointers import read_serving, read_state_pointer
-from scalecast_assets.contract.store import DirectoryStore
-from scalecast_assets.forecasting import artefact, comparison
+from scalecast_assets.contract.bundle import read_bundle
+from scalecast_assets.contract.pointers import read_state_pointer
+from scalecast_assets.forecasting import artefact
 from scalecast_assets.forecasting.candidates import graphs
-from scalecast_assets.forecasting.candidates.base import FittedModel
-from scalecast_assets.promotion import switching
-from scalecast_assets.promotion.publishing import publish_bundle
 from tests import independent_leaderboard as independent
-from tests.graph.small_retailer import LEARNABLE_DAYS, day_of, write_sales
+from tests.graph.altered_models import PROMOTING, answering, predicts, refit_gives
+from tests.graph.small_retailer import LEARNABLE_DAYS, write_sales
 from tests.graph.world import World, failed_checks, failures, materialized
 
 # dbt and Great Expectations warn about things of their own.
 pytestmark = pytest.mark.filterwarnings("default")
-
-PROMOTING = (keys.MODEL_COMPARISON, keys.PROMOTED_MODEL)
-
-
-def answering(value: float) -> bytes:
-    """A graph that answers ``value``, without the clip at zero that ours have."""
-    nodes = [
-        helper.make_node("Gather", ["features", "zero"], ["column"], axis=1),
-        helper.make_node("Mul", ["column", "nothing"], ["nothings"]),
-        helper.make_node("Add", ["nothings", "value"], ["demand"]),
-    ]
-    constants = [
-        numpy_helper.from_array(np.array(0, np.int64), "zero"),
-        numpy_helper.from_array(np.array(0, np.float32), "nothing"),
-        numpy_helper.from_array(np.array(value, np.float32), "value"),
-    ]
-    rows = helper.make_tensor_value_info("features", TensorProto.FLOAT, ["N", len(FEATURES)])
-    demand = helper.make_tensor_value_info("demand", TensorProto.FLOAT, ["N"])
-    graph = helper.make_graph(nodes, "bad", [rows], [demand], constants)
-    model = helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)])
-    return bytes(model.SerializeToString())
-
-
-def refit_gives(patch: pytest.MonkeyPatch, alter: Callable[[FittedModel], FittedModel]) -> None:
-    refit = comparison.refit_winner
-    patch.setattr(comparison, "refit_winner", lambda *given, **more: alter(refit(*given, **more)))
-
-
-def serve_again(world: World, **changes: Any) -> str:
-    """Serve the served bundle once more, under a manifest that says otherwise; its version."""
-    held = world.held
-    assert held is not None
-    bundle = read_bundle(world.store, held.pointer.version)
-    fields = vars(bundle.manifest).items()
-    told = {n: v for n, v in fields if n not in ("version", "files", "created_at")}
-    told["raw_files"] = [vars(file) for file in bundle.manifest.raw_files]
-    files = {"model.onnx": bundle.onnx, "encoders.json": bundle.encoders.to_bytes()}
-    version = publish_bundle(world.store, files, told | changes).version
-    switching.promote(world.store, version, held)
-    return version
-
-
-def predicts(value: float) -> Callable[[FittedModel], FittedModel]:
-    """Graph and native model agree on ``value``."""
-    return lambda fitted: dataclasses.replace(
-        fitted,
-        onnx=answering(value),
-        predict_native=lambda rows: np.full(len(rows), value),
-    )
 
 
 def test_materialize_all_promotes_with_the_figures_of_an_independent_script(
@@ -119,6 +59,26 @@ def test_materializations_show_rows_cutoff_metrics_beside_baselines_and_a_plot(
     assert made[keys.RANDOM_FOREST]["rows_used"] == 400
     assert made[keys.RANDOM_FOREST]["rows_available"] > 400
     assert made[keys.TRAINING_SET]["rows"] > made[keys.TRAINING_SET]["trainable_rows"]
+
+
+def test_the_comparison_shows_what_the_intervals_cover_and_the_bundle_carries_them(
+    materialized_all: tuple[World, dg.ExecuteInProcessResult],
+) -> None:
+    world, result = materialized_all
+    compared = materialized(result)[keys.MODEL_COMPARISON]
+    table = compared["interval_coverage_for_people"]
+    assert table.startswith("| answers | rows | in the 50 % interval |")
+    assert world.pointer is not None
+    bundle = read_bundle(world.store, world.pointer.version)
+    assert bundle.intervals is not None
+    assert bundle.intervals.fit_cutoff < bundle.intervals.calibrated_until == compared["cutoff"]
+    assert bundle.manifest.coverage is not None
+    rows = [record.data for record in compared["interval_coverage"]]
+    assert bundle.manifest.coverage["rows"] == rows
+    assert compared["coverage_of_80_percent"] == rows[1]["covered"] > 0.5
+    report = world.store.get(f"models/{world.pointer.version}/report.html").body.decode()
+    assert "How sure it is" in report
+    assert "80 % interval" in report
 
 
 def test_every_gate_passes_on_a_sound_model_and_says_with_what_figures(
@@ -205,46 +165,6 @@ def test_features_that_serving_would_compute_otherwise_are_not_promoted(
     assert world.pointer == before
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), -0.5])
-def test_one_bad_prediction_is_enough(value: float) -> None:
-    rows = np.zeros((50, len(FEATURES)), np.float32)
-    assert not gates.predictions_are_sane(answering(value), rows).passed
-    assert gates.predictions_are_sane(answering(0.5), rows).passed
-
-
-def test_nan_is_no_equality() -> None:
-    rows = np.ones((5, len(FEATURES)), np.float32)
-    nans = np.full(5, np.nan)
-    assert not gates.onnx_equals_native(answering(float("nan")), rows, nans).passed
-    assert not gates.onnx_equals_native(answering(1.0), rows, nans).passed
-
-
-def test_equality_is_relative_above_one_and_absolute_below() -> None:
-    rows = np.ones((5, len(FEATURES)), np.float32)
-    graph = answering(1000.0)
-    assert gates.onnx_equals_native(graph, rows, np.full(5, 1000.05)).passed
-    assert not gates.onnx_equals_native(graph, rows, np.full(5, 1000.2)).passed
-    small = answering(0.001)
-    assert gates.onnx_equals_native(small, rows, np.full(5, 0.00105)).passed
-    assert not gates.onnx_equals_native(small, rows, np.full(5, 0.0015)).passed
-
-
-def test_no_rows_prove_nothing() -> None:
-    none = np.ones((0, len(FEATURES)), np.float32)
-    assert not gates.onnx_equals_native(answering(1.0), none, np.ones(0)).passed
-    assert not gates.predictions_are_sane(answering(1.0), none).passed
-
-
-def test_warnings_compare_the_best_learned_model_with_the_baselines() -> None:
-    maes = dict(zip(keys.CANDIDATES, (5.0, 4.0, 6.0, 3.0, 7.0, 8.0), strict=True))
-    board = [{"name": name, "mae": mae} for name, mae in maes.items()]
-    board.append({"name": keys.SEASONAL_NAIVE, "mae": 3.5})
-    verdict: dict[str, Any] = {"leaderboard": board, "contender": keys.RANDOM_FOREST}
-    assert all(result.passed for result in gates.warnings_of(verdict).values())
-    board[3]["mae"] = 4.0
-    assert not any(result.passed for result in gates.warnings_of(verdict).values())
-
-
 def test_the_comparison_names_each_candidate_that_does_not_stand_on_the_training_set(
     world: World,
 ) -> None:
@@ -276,198 +196,6 @@ def test_a_training_set_that_was_altered_in_the_store_is_refused(world: World) -
     world.store.put(key, data[: len(data) // 2])
     result = world.run(keys.MODEL_COMPARISON)
     assert not result.success
-
-
-def test_a_better_contender_takes_the_place_of_a_weak_champion(world: World) -> None:
-    weak = world.serve_weak_champion()
-    result = world.run(*PROMOTING)
-    assert result.success, failures(result)
-    pointer = world.pointer
-    assert pointer is not None
-    assert (pointer.version, pointer.previous) == ("1.2.0", weak)
-    assert materialized(result)[keys.PROMOTED_MODEL]["outcome"] == "promoted"
-    with psycopg.connect(world.database_url) as connection:
-        row = connection.execute(
-            "select outcome, version, previous, leaderboard from ml.promotions "
-            "order by decided_at desc limit 1"
-        ).fetchone()
-    assert row is not None
-    assert row[:3] == ("promoted", "1.2.0", weak)
-    assert keys.CHAMPION in {entry["name"] for entry in row[3]}
-
-
-def test_a_champion_that_changed_after_the_comparison_is_compared_with_first(
-    world: World,
-) -> None:
-    world.serve_weak_champion()
-    assert world.run(keys.MODEL_COMPARISON).success
-    colleagues = switching.rollback(world.store, "1.0.0")
-    result = world.run(keys.PROMOTED_MODEL)
-    assert result.success, failures(result)
-    # The verdict was to promote; but what the colleague serves is the very same model.
-    assert materialized(result)[keys.PROMOTED_MODEL]["outcome"] == "unchanged"
-    assert world.pointer == colleagues.pointer
-
-
-def publish_while(
-    patch: pytest.MonkeyPatch, meanwhile: Callable[[DirectoryStore], Any], times: int
-) -> list[str]:
-    """Have a colleague act between publishing and switching; returns the versions published."""
-    publish = promotion._publish
-    published: list[str] = []
-
-    def interrupted(store: Any, *given: Any) -> Any:
-        manifest = publish(store, *given)
-        published.append(manifest.version)
-        if len(published) <= times:
-            meanwhile(store)
-        return manifest
-
-    patch.setattr(promotion, "_publish", interrupted)
-    return published
-
-
-def test_a_champion_that_changes_during_the_promotion_is_never_overwritten(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    weak = world.serve_weak_champion()
-    colleagues: list[str] = []
-    published = publish_while(
-        monkeypatch, lambda store: colleagues.append(world.serve_weak_champion()), times=1
-    )
-    result = world.run(*PROMOTING)
-    assert result.success, failures(result)
-    pointer = world.pointer
-    assert pointer is not None
-    assert len(published) == 2
-    assert (pointer.version, pointer.previous) == (published[1], colleagues[0])
-    assert colleagues[0] not in (weak, *published)
-    assert f"champion {colleagues[0]}" in materialized(result)[keys.PROMOTED_MODEL]["why"]
-
-
-def test_a_champion_that_changes_every_time_ends_the_run_without_a_promotion(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world.serve_weak_champion()
-    colleagues: list[str] = []
-    published = publish_while(
-        monkeypatch, lambda store: colleagues.append(world.serve_weak_champion()), times=99
-    )
-    result = world.run(*PROMOTING)
-    assert not result.success
-    assert "The champion changed 3 times" in failures(result)[keys.PROMOTED_MODEL]
-    assert len(published) == promotion.TRIES
-    pointer = world.pointer
-    assert pointer is not None
-    assert pointer.version == colleagues[-1]
-
-
-def test_gates_are_held_against_what_a_second_comparison_made(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The champion changes, the winner is refitted again, and this time the graph is bad."""
-    world.serve_weak_champion()
-    colleagues: list[str] = []
-
-    def meanwhile(store: DirectoryStore) -> None:
-        colleagues.append(world.serve_weak_champion())
-        refit_gives(monkeypatch, predicts(-1.0))
-
-    publish_while(monkeypatch, meanwhile, times=1)
-    result = world.run(*PROMOTING)
-    assert not result.success
-    assert_stays(world, result, "predictions_are_finite_and_not_negative", colleagues[-1])
-    versions = world.versions
-
-    again = world.run(keys.PROMOTED_MODEL)
-    assert_stays(world, again, "predictions_are_finite_and_not_negative", colleagues[-1])
-    assert world.versions == versions
-
-
-def assert_stays(
-    world: World, result: dg.ExecuteInProcessResult, because: str, champion: str
-) -> None:
-    assert not result.success
-    assert because in failures(result)[keys.PROMOTED_MODEL]
-    held = read_serving(world.store)
-    assert held is not None
-    assert held.pointer.version == champion
-
-
-def test_a_verdict_that_no_gate_has_seen_is_judged_before_it_is_carried_out(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The comparison breaks off once its verdict is written: the gates on record are older."""
-    weak = world.serve_weak_champion()
-    versions = world.versions
-    refit_gives(monkeypatch, predicts(-1.0))
-    with monkeypatch.context() as broken:
-        broken.delattr(comparison_asset, "_metadata")
-        assert not world.run(keys.MODEL_COMPARISON).success
-    result = world.run(keys.PROMOTED_MODEL)
-    assert_stays(world, result, "predictions_are_finite_and_not_negative", weak)
-    assert world.versions == versions
-
-
-def test_what_was_written_after_the_verdict_is_not_published_for_what_was_judged(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The next comparison breaks off before its verdict, leaving a sound model of another kind."""
-    weak = world.serve_weak_champion()
-    assert world.run(keys.MODEL_COMPARISON).success
-    versions = world.versions
-    with monkeypatch.context() as broken:
-        refit_gives(broken, predicts(5.0))
-        broken.setattr(comparison_asset, "_curves", None)
-        assert not world.run(keys.MODEL_COMPARISON).success
-    result = world.run(keys.PROMOTED_MODEL)
-    assert_stays(world, result, "materialize model_comparison with its checks", weak)
-    assert world.versions == versions
-
-
-def test_the_verdict_pins_the_bytes_that_are_published(world: World) -> None:
-    world.serve_weak_champion()
-    assert world.run(*PROMOTING).success
-    key = f"candidates/{world.training_set}/comparison.json"
-    pinned = json.loads(world.store.get(key).body)["judged_files"]
-    held = world.pointer
-    assert held is not None
-    manifest, _ = read_manifest(world.store, held.version)
-    for name in ("model.onnx", "demand_model.pkl"):
-        assert manifest.files[name].sha256 == pinned[name]
-
-
-def test_the_recipe_that_wins_again_on_new_data_is_refreshed(world: World) -> None:
-    """The champion is of this recipe and of another training set, whose data ended earlier."""
-    older = serve_again(world, training_set="0" * 64, fit_cutoff="2023-04-10")
-    result = world.run(*PROMOTING)
-    assert result.success, failures(result)
-    done = materialized(result)[keys.PROMOTED_MODEL]
-    assert done["outcome"] == "promoted"
-    assert (done["version"], done["previous"]) == ("1.2.0", older)
-    until = materialized(result)[keys.MODEL_COMPARISON]["cutoff"]
-    manifest, _ = read_manifest(world.store, "1.2.0")
-    assert manifest.fit_cutoff == day_of(LEARNABLE_DAYS - 1) > until
-    assert f"on data until {manifest.fit_cutoff}" in done["why"]
-
-
-def test_a_champion_of_another_feature_contract_gives_way_and_it_is_said_so(world: World) -> None:
-    other = serve_again(world, calendar="observed", contract_hash=feature_contract_hash("observed"))
-    result = world.run(*PROMOTING)
-    assert result.success, failures(result)
-    done = materialized(result)[keys.PROMOTED_MODEL]
-    assert (done["outcome"], done["previous"]) == ("promoted", other)
-    assert f"champion {other} is of another feature contract and gives way" in done["why"]
-    assert "there was no champion" not in done["why"]
-
-
-def test_a_champion_of_a_family_that_is_gone_gives_way(world: World) -> None:
-    other = serve_again(world, candidate="prophet")
-    result = world.run(*PROMOTING)
-    assert result.success, failures(result)
-    done = materialized(result)[keys.PROMOTED_MODEL]
-    assert (done["outcome"], done["previous"]) == ("promoted", other)
-    assert f"champion {other} (prophet) cannot be fitted again and gives way" in done["why"]
 
 
 @pytest.mark.parametrize("asset", [keys.TRAINING_SET, keys.SERVING_STATE])

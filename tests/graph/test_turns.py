@@ -22,7 +22,9 @@ from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import (
     QueuedRunCoordinatorDaemon,
 )
 
-from scalecast_assets import automation, keys
+from scalecast_assets import keys
+from scalecast_assets.automation import orphans
+from scalecast_assets.checks import world
 from scalecast_assets.definitions import build_definitions
 from scalecast_assets.resources import turns
 from scalecast_assets.resources.warehouse import WarehouseResource
@@ -177,7 +179,10 @@ def test_every_step_of_the_graph_is_of_the_ingest_or_of_the_training_or_of_neith
 ) -> None:
     steps = {node.name for node in jobs[MATERIALIZE_ALL].nodes}
     ingests, trains = turns.STEPS[turns.INGEST_TAG], turns.STEPS[turns.TRAINING_TAG]
-    assert steps - ingests - trains == {keys.SERVING_STATE, "model_gates"}
+    assert steps - ingests - trains == {
+        keys.SERVING_STATE, "model_gates", keys.FORECASTS, keys.LIVE_ACCURACY,
+        f"{keys.LIVE_ACCURACY}_{world.RESEMBLES}", f"{keys.LIVE_ACCURACY}_{world.AS_PROMISED}",
+    }  # fmt: skip
     assert steps >= ingests | trains
     assert not ingests & trains
 
@@ -234,10 +239,10 @@ def test_nobody_waits_for_a_training_that_was_killed(
 
 def look(instance: dg.DagsterInstance, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the daemon's sensor look at once, and not only at runs that are a minute old."""
-    monkeypatch.setattr(automation, "BEGINNING_SECONDS", 0.0)
+    monkeypatch.setattr(orphans, "BEGINNING_SECONDS", 0.0)
     resources = {"warehouse": WarehouseResource(url=url)}
     with dg.build_sensor_context(instance, resources=resources) as context:
-        answer = automation.killed_runs(context)
+        answer = orphans.killed_runs(context)
     assert isinstance(answer, dg.SkipReason)
 
 

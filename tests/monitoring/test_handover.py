@@ -14,13 +14,17 @@ from scalecast_assets.contract.store import DirectoryStore
 from scalecast_assets.ingest.schema import Connection
 from scalecast_assets.monitoring.coming import BATCH_ROWS, COLUMNS, ComingForecasts
 from scalecast_assets.monitoring.handover import hand_over
+from scalecast_assets.monitoring.scoring import score_due_days
 from scalecast_assets.monitoring.served import Served
 from tests.monitoring.promises import (
+    DAY,
     HORIZON,
     Promised,
     hand_over_forecasts,
     late_world,
+    later_sales,
     promised,
+    publish,
     serve,
 )
 from tests.serving.makers import (
@@ -100,3 +104,24 @@ def test_a_hand_over_that_breaks_off_leaves_what_was_there(
     assert home.get(handed.parquet_key) == parquet
     hand_over_forecasts(make_world(), connection, home, folder)
     assert {row.data_until for row in promised(connection)} == {LAST_DAY}
+
+
+def test_forecasts_of_later_origins_are_forgotten_when_sales_were_taken_back(
+    connection: Connection, home: DirectoryStore, folder: Path
+) -> None:
+    later = hand_over_forecasts(make_world(), connection, home, folder)
+    publish(connection, later_sales(range(1, 3)))
+    assert score_due_days(connection) > 0
+    world = make_world()
+    for sold in world.sales.values():
+        sold.pop(LAST_DAY, None)
+    handed = hand_over_forecasts(world, connection, home, folder)
+    assert {row.origin for row in promised(connection)} == {LAST_DAY - DAY}
+    days = connection.execute("select distinct origin from ml.forecast_days").fetchall()
+    assert days == [(LAST_DAY - DAY,)]
+    kept = {info.key for info in home.list("forecasts/")}
+    assert kept == {handed.csv_key, handed.parquet_key}
+    hand_over_forecasts(make_world(), connection, home, folder)
+    assert {row.origin for row in promised(connection)} == {LAST_DAY - DAY, LAST_DAY}
+    assert home.exists(later.parquet_key)
+    assert home.exists(handed.parquet_key)

@@ -133,6 +133,7 @@ def test_rows_that_came_at_another_price_or_promotion_are_not_as_planned(
     sold = later_sales(range(1, 2))
     missed = abs(left.forecast - sold[left[2:5]])
     assert connection.execute(
-        "select planned_units, planned_absolute_error, planned_wape from ml.forecast_days"
-        " where store_id = 'STORE_001' and scored_rows > 0"
+        "select planned_units, planned_absolute_error, shown.planned_wape from ml.forecast_days"
+        " inner join ml.live_accuracy as shown using (model_version, store_id, date)"
+        " where store_id = 'STORE_001' and forecast_days.scored_rows > 0"
     ).fetchone() == pytest.approx((sold[left[2:5]], missed, missed / sold[left[2:5]]))

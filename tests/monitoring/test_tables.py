@@ -9,6 +9,7 @@ import pytest
 from scalecast_assets.ingest.schema import Connection
 from scalecast_assets.monitoring.retraining import (
     request_retraining,
+    settle_requests,
     take_request,
     waiting_requests,
 )
@@ -36,6 +37,36 @@ def test_a_cause_asks_once_about_one_model_until_somebody_takes_it(connection: C
     assert not take_request(connection, waiting[0].request_id, "another run")
     assert waiting_requests(connection) == waiting[1:]
     assert not ask("drift", "1.0.0")
+
+
+def test_a_comparison_clears_what_it_has_answered_and_what_is_about_no_served_model(
+    connection: Connection,
+) -> None:
+    def ask(cause: Any, version: str) -> None:
+        request_retraining(connection, cause, version, reason="r", evidence={}, run_id="run")
+
+    def settle(version: str, run_id: str) -> int:
+        return settle_requests(
+            connection, training_set="ab" * 32, served_version=version, run_id=run_id
+        )
+
+    ask("drift", "1.0.0")
+    ask("live_error", "1.0.0")
+    assert settle("1.0.0", "before any training set") == 0
+    connection.execute(
+        "insert into ml.training_sets (sha256, contract_hash, rows, trainable_rows, series,"
+        " first_day, last_day, run_id) values (%s, 'c', 1, 1, 1, '2024-01-01', '2024-01-01', 'r')",
+        ("ab" * 32,),
+    )
+    assert settle("1.0.0", "a run that kept") == 2
+    assert waiting_requests(connection) == []
+    takers = connection.execute("select distinct taken_by from ml.retrain_requests").fetchall()
+    assert takers == [("a run that kept",)]
+    ask("drift", "1.1.0")
+    assert settle("1.1.0", "a run on older data") == 0, "it knew nothing of what has moved"
+    assert len(waiting_requests(connection)) == 1
+    assert settle("1.2.0", "a run that promoted") == 1
+    assert settle("1.2.0", "again") == 0
 
 
 def test_every_table_and_column_is_explained(connection: Connection) -> None:
@@ -68,6 +99,25 @@ def test_tables_that_are_there_are_not_touched_again(
         "select obj_description(oid) from pg_constraint where conname = 'forecasts_pkey'"
     ).fetchone() or ("",)
     assert len(digest) == 64
+
+
+def test_a_table_from_before_forecasts_had_intervals_gets_their_columns(
+    connection: Connection,
+) -> None:
+    connection.execute("alter table ml.forecasts drop column lower, drop column upper")
+    connection.execute("comment on constraint forecasts_pkey on ml.forecasts is 'an older file'")
+    ensure_monitoring(connection)
+    ensure_monitoring(connection)
+    insert = (
+        "insert into ml.forecasts (origin, model_version, store_id, product_id, date, horizon,"
+        " forecast, seasonal_naive, source, store_open, price, promotion, data_until, lower, upper)"
+        " select '2024-01-01', '1.0.0', 'S', 'P', '2024-01-02', 1, 5, 0, 'model', true, 1, false,"
+        " '2024-01-01', %s, %s"
+    )
+    for lower, upper in ((6, 7), (-1, 7), (3, 4), (3, float(np.inf))):
+        with pytest.raises(psycopg.errors.CheckViolation):
+            connection.execute(insert, (lower, upper))
+    connection.execute(insert, (3, 7))
 
 
 def test_numbers_are_told_apart_from_no_number_by_the_database(connection: Connection) -> None:

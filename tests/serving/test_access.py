@@ -71,7 +71,9 @@ def test_with_keys_each_of_them_lets_in_and_nothing_else_does(home: Home, world:
             {"X-API-Key": "é"},
         ):
             reply = api.post(
-                "/predict", json=OLD_REQUEST, headers={k: v.encode() for k, v in wrong.items()}
+                "/predict",
+                json=OLD_REQUEST,
+                headers={k.encode(): v.encode() for k, v in wrong.items()},
             )
             assert refused(reply, 401)["field"] == "key"
             assert reply.headers["www-authenticate"].startswith("Bearer")
@@ -184,7 +186,7 @@ def test_a_request_id_is_given_back(api: httpx.Client, given: str) -> None:
 
 @pytest.mark.parametrize("given", ["", "a b", 'x"y', "x" * 129, "-x", "é"])
 def test_a_request_id_that_could_forge_a_log_is_replaced(api: httpx.Client, given: str) -> None:
-    found = api.get("/health", headers={"X-Request-ID": given.encode()}).headers["x-request-id"]
+    found = api.get("/health", headers={b"X-Request-ID": given.encode()}).headers["x-request-id"]
 
     assert found != given
     assert len(found) == 16

@@ -12,7 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scalecast_assets.contract.columns import Calendar
+from scalecast_assets.contract.rolling import roll_forward
 from serving import paths
+from serving.model import PredictionFailed
 from tests.serving.conftest import Home, folder_home, running
 from tests.serving.makers import (
     LAST_DAY,
@@ -222,14 +224,14 @@ def test_series_that_cannot_be_rolled_do_not_spoil_those_that_can(
 ) -> None:
     """The model explodes for one product only, so only its later days have no forecast."""
     set_up(home.store, world, linear_graph({"lag_1": 1.0, "product_id_encoded": 0.5}))
-    real = paths.roll_forward
+    real = roll_forward
 
-    def roll_forward(panel: Any, *arguments: Any, series: Any, **more: Any) -> Any:
+    def failing(panel: Any, *arguments: Any, series: Any, **more: Any) -> Any:
         if 0 in series.tolist():
-            raise paths.PredictionFailed("no number")
+            raise PredictionFailed("no number")
         return real(panel, *arguments, series=series, **more)
 
-    monkeypatch.setattr(paths, "roll_forward", roll_forward)
+    monkeypatch.setattr(paths, "roll_forward", failing)
     pairs = sorted(world.sales)
     later = (LAST_DAY + 9 * DAY).isoformat()
     asked = [asking(date=later, store_id=store, product_id=product) for store, product in pairs]

@@ -97,11 +97,27 @@ def test_the_document_names_every_error_status(api: httpx.Client) -> None:
 
 
 def test_no_body_admits_a_field_that_is_not_documented(api: httpx.Client) -> None:
-    paths = api.get("/openapi.json").json()["paths"]
+    document = api.get("/openapi.json").json()
 
     for path in ("/predict", "/predict/batch", "/forecast"):
-        content = paths[path]["post"]["requestBody"]["content"]["application/json"]
-        assert content["schema"]["additionalProperties"] is False
+        content = document["paths"][path]["post"]["requestBody"]["content"]["application/json"]
+        assert resolved(document, content["schema"]["$ref"])["additionalProperties"] is False
+
+
+def resolved(document: dict[str, Any], reference: str) -> Any:
+    found: Any = document
+    for part in reference.removeprefix("#/").split("/"):
+        found = found[part]
+    return found
+
+
+def test_every_reference_of_the_document_leads_somewhere(api: httpx.Client) -> None:
+    document = api.get("/openapi.json")
+    references = set(re.findall(r'"\$ref":"([^"]+)"', document.text))
+
+    assert len(references) > 20
+    assert all(resolved(document.json(), one) is not None for one in references)
+    assert "$defs" not in document.text
 
 
 def test_the_documentation_is_a_page_that_loads_nothing_from_elsewhere(api: httpx.Client) -> None:

@@ -95,6 +95,7 @@ def test_the_process_imports_nothing_of_the_pipeline_and_ends_cleanly(
         out, err = sidecar.communicate(timeout=20)
 
     assert reply.status_code == 200
+    assert "server" not in reply.headers
     assert sidecar.returncode == 0, err
     assert "Traceback" not in err
     modules = set(json.loads(out))

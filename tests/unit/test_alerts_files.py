@@ -86,8 +86,9 @@ def test_a_refusal_names_file_rule_line_report_and_what_to_do(ledger: Ledger) ->
     (cause,) = refused_files(ledger.conn, ledger.store)(book.read_look(ledger.conn, []))
     assert cause.key == f"file_refused/raw/ä b.csv@{sha256[:12]}"
     assert cause.what == f"Nothing of its 3 rows is loaded. raw/ä b.csv: {REASON}"
-    report = ledger.store.url_of(f"quarantine/ä b.csv-{sha256[:8]}/report.csv")
-    assert report in cause.to_do
+    page = ledger.store.url_of(f"quarantine/ä b.csv-{sha256[:8]}/report.html")
+    assert page in cause.to_do
+    assert "report.csv beside it" in cause.to_do
     assert "take it out of raw/" in cause.to_do
 
 

@@ -96,7 +96,7 @@ def test_a_file_that_lost_its_verdict_while_it_was_merged_is_not_published(
         with psycopg.connect(pipeline.url, autocommit=True) as other:
             other.execute("update warehouse.file_ledger set state = 'refused'")
 
-    monkeypatch.setattr(publishing, "_give_codes", refused_meanwhile)
+    monkeypatch.setattr(publishing, "give_codes", refused_meanwhile)
     with pytest.raises(ReconciliationError, match="1 files were validated, 0 still are"):
         publish(pipeline.conn)
     assert (pipeline.rows(), pipeline.states()) == ([], {"raw/a.csv": "refused"})

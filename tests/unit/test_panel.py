@@ -1,7 +1,6 @@
 """Building panels: from all rows, from their end, at an origin, and what they refuse."""
 
 from dataclasses import fields
-from time import perf_counter
 
 import numpy as np
 import pytest
@@ -198,27 +197,3 @@ def test_rows_that_are_not_a_sorted_table_are_refused(
             series_store=np.zeros(2, np.int32),
             series_product=np.arange(2),
         )
-
-
-def test_a_panel_of_three_million_rows_is_built_within_seconds() -> None:
-    n_series, n_days = 2_147, 1_555
-    rows = PanelRows(
-        np.repeat(np.arange(n_series, dtype=np.int32), n_days),
-        np.tile(np.arange(16_000, 16_000 + n_days, dtype=np.int32), n_series),
-        np.ones(n_series * n_days),
-        np.ones(n_series * n_days, np.float32),
-        np.zeros(n_series * n_days, np.bool_),
-    )
-    numbers = np.arange(n_series, dtype=np.int32)
-    begun = perf_counter()
-    panel = build_panel(
-        rows,
-        stores=["A"],
-        products=[f"P{i}" for i in range(n_series)],
-        series_store=np.zeros(n_series, np.int32),
-        series_product=numbers,
-        origin_day=17_500,
-    )
-    # 0.1 s on two idle cores; what is guarded against is a loop over rows, which takes minutes.
-    assert perf_counter() - begun < 5
-    assert panel.quantity.sum() == n_series * KEPT_DAYS

@@ -1,7 +1,6 @@
 """Rolling forward against its naive twin, against an oracle, and on what it refuses."""
 
 import random
-from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -208,16 +207,3 @@ def test_a_plan_of_another_shape_is_refused(name: str) -> None:
     plan: dict[str, Any] = {name: np.ones((1, 4))}
     with pytest.raises(ValueError, match=rf"{name}: expected shape \(1, 3\), found \(1, 4\)"):
         roll_forward(panel, panel.end_day, 3, linear, no_codes(panel), **plan)
-
-
-def test_one_series_is_rolled_in_well_under_a_millisecond_per_day() -> None:
-    panel = panel_of(steady())
-    chosen = np.array([0])
-    codes = no_codes(panel)
-    best = float("inf")
-    for _ in range(5):
-        begun = perf_counter()
-        roll_forward(panel, panel.end_day, 56, linear, codes, series=chosen)
-        best = min(best, perf_counter() - begun)
-    # 4 ms measured; five times that still keeps /predict from being slow.
-    assert best < 0.02

@@ -178,6 +178,18 @@ def test_deleting_is_idempotent(store: ObjectStore) -> None:
     assert not store.exists("a")
 
 
+def test_many_are_deleted_at_once_and_no_other(store: ObjectStore) -> None:
+    for number in range(1100):
+        store.put(f"old/{number:04}", b"x")
+    store.put("older/a", b"x")
+    store.delete_many(info.key for info in store.list("old/"))
+    assert [info.key for info in store.list("old/")] == []
+    assert store.exists("older/a")
+    store.delete_many(["older/a", "older/a", "missing"])
+    store.delete_many([])
+    assert not store.exists("older/a")
+
+
 @pytest.mark.parametrize("key", ODD_KEYS)
 def test_odd_keys_survive_every_operation(store: ObjectStore, key: str, tmp_path: Path) -> None:
     etag = store.put_if_absent(key, b"one")
@@ -191,6 +203,8 @@ def test_odd_keys_survive_every_operation(store: ObjectStore, key: str, tmp_path
     assert (tmp_path / "file").read_bytes() == b"two"
     store.upload(tmp_path / "file", key)
     store.delete(key)
+    store.copy("copied", key)
+    store.delete_many([key])
     assert [info.key for info in store.list()] == ["copied"]
 
 
@@ -213,6 +227,7 @@ def test_bad_keys_are_refused_by_every_operation(
         lambda: store.copy("fine", key),
         lambda: store.exists(key),
         lambda: store.delete(key),
+        lambda: store.delete_many([key]),
         lambda: store.url_of(key),
     ]
     for operation in refused:

@@ -129,6 +129,7 @@ def operations(store: ObjectStore, file: Path) -> dict[str, Any]:
         "list": lambda: list(store.list("a/")),
         "exists": lambda: store.exists("a/b"),
         "delete": lambda: store.delete("a/b"),
+        "delete_many": lambda: store.delete_many(["a/b", "c"]),
     }
 
 
@@ -317,3 +318,27 @@ def test_an_object_removed_between_listing_and_reading_is_not_found(
     store.delete("a")
     with pytest.raises(ObjectNotFound, match=f"s3://{s3_bucket}/a at http"):
         store.get(listed[0].key)
+
+
+class KeepsSome:
+    """A client whose server removes what it is asked to, but for objects under lock."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+
+    def delete_objects(self, Bucket: str, Delete: dict[str, Any]) -> dict[str, Any]:  # noqa: N803
+        names = [entry["Key"] for entry in Delete["Objects"]]
+        self.batches.append(len(names))
+        locked = [name for name in names if name.endswith("/7")]
+        said = {"Code": "AccessDenied", "Message": "under lock"}
+        return {"Errors": [{"Key": name, **said} for name in locked]} if locked else {}
+
+
+def test_many_are_deleted_a_thousand_a_request_and_one_that_stays_is_named() -> None:
+    client = KeepsSome()
+    store = S3Store(client, "bucket", "p")
+    store.delete_many(f"x/{number}" for number in range(100, 2600))
+    assert client.batches == [1000, 1000, 500]
+    with pytest.raises(StoreUnavailable, match=r"'p/x/7' .* was not removed \(AccessDenied"):
+        store.delete_many(f"x/{number}" for number in range(1500))
+    assert client.batches[3:] == [1000, 500], "the others are tried all the same"

@@ -1,0 +1,143 @@
+"""``scalecast setup-store``: the bucket made, and asked whether it keeps what promotion relies on.
+
+What it asks is what ``contract/`` needs of any store: strong listing, conditional writes, streams.
+"""
+
+import contextlib
+import os
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from rich.console import Console
+from rich.markup import escape
+
+from scalecast_assets.contract.store import ObjectStore, PreconditionFailed, S3Store, StoreError
+from scalecast_assets.resources.configured import store_of, store_resource
+from scalecast_assets.settings import Settings
+
+PROBE: Final = "probe"
+"""The folder of the objects that are written, and taken away again."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was asked of the store, and what it said."""
+
+    question: str
+    holds: bool
+    detail: str = ""
+
+
+def set_up(settings: Settings, *, versioning: bool) -> list[Answer]:
+    """Make the bucket if it is not there, then ask everything; only what was asked is written."""
+    store = store_of(settings)
+    answers = [_bucket(settings, versioning)] if isinstance(store, S3Store) else []
+    if all(answer.holds for answer in answers):
+        answers += verify(store)
+    return answers
+
+
+def verify(store: ObjectStore) -> list[Answer]:
+    """Ask the store for each thing that ScaleCast relies on, on objects of its own."""
+    folder = f"{PROBE}/{uuid.uuid4().hex}"
+    try:
+        return list(_asked(store, folder))
+    finally:
+        for name in ("one", "once", "swapped", "copied"):
+            with contextlib.suppress(StoreError):  # what was asked says what is wrong with it
+                store.delete(f"{folder}/{name}")
+
+
+def _asked(store: ObjectStore, folder: str) -> Iterator[Answer]:
+    def reads_back() -> str:
+        store.put(f"{folder}/one", b"one")
+        return "" if store.get(f"{folder}/one").body == b"one" else "other bytes came back"
+
+    def lists_at_once() -> str:
+        found = [info.key for info in store.list(f"{folder}/")]
+        return "" if f"{folder}/one" in found else f"the listing shows {found}"
+
+    def creates_once() -> str:
+        store.put_if_absent(f"{folder}/once", b"1")
+        return _refused(
+            lambda: store.put_if_absent(f"{folder}/once", b"2"),
+            "a second writer with If-None-Match was let through",
+        )
+
+    def swaps() -> str:
+        old = store.put(f"{folder}/swapped", b"1")
+        store.compare_and_swap(f"{folder}/swapped", b"2", old)
+        return _refused(
+            lambda: store.compare_and_swap(f"{folder}/swapped", b"3", old),
+            "a writer with an outdated If-Match was let through",
+        )
+
+    def copies() -> str:
+        store.copy(f"{folder}/one", f"{folder}/copied")
+        return "" if store.get(f"{folder}/copied").body == b"one" else "the copy differs"
+
+    questions: dict[str, Callable[[], str]] = {
+        "What is written is read back": reads_back,
+        "What is written is listed at once": lists_at_once,
+        "An object is created once only (If-None-Match)": creates_once,
+        "Of two writers one wins (If-Match)": swaps,
+        "Objects are copied inside the store": copies,
+    }
+    for question, ask in questions.items():
+        try:
+            problem = ask()
+        except StoreError as error:
+            problem = str(error)
+        yield Answer(question, not problem, problem)
+
+
+def _refused(write: Callable[[], object], otherwise: str) -> str:
+    try:
+        write()
+    except PreconditionFailed:
+        return ""
+    return otherwise
+
+
+def _bucket(settings: Settings, versioning: bool) -> Answer:
+    """Make the bucket, or find it; then have it keep the versions of what is overwritten."""
+    name = urlsplit(settings.resolved_store_url).netloc
+    client = store_resource(settings).client()
+    try:
+        made = _ensure_bucket(client, name)
+        if versioning:
+            client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    except Exception as error:  # boto3's errors have no common class that names the service
+        return Answer(f"Bucket {name}", False, f"{type(error).__name__}: {error}")
+    kept = ", versions are kept" if versioning else ""
+    return Answer(f"Bucket {name}", True, ("made" if made else "is there") + kept)
+
+
+def _ensure_bucket(client: Any, name: str) -> bool:
+    from botocore.exceptions import ClientError
+
+    try:
+        client.head_bucket(Bucket=name)
+        return False
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in ("404", "NoSuchBucket", "NotFound"):
+            raise
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    elsewhere = region not in (None, "", "us-east-1")
+    client.create_bucket(
+        Bucket=name,
+        **({"CreateBucketConfiguration": {"LocationConstraint": region}} if elsewhere else {}),
+    )
+    return True
+
+
+def print_answers(answers: Sequence[Answer]) -> None:
+    """Print one line for each thing that was asked."""
+    console = Console(highlight=False, soft_wrap=True)
+    for answer in answers:
+        mark = "[green]✓[/]" if answer.holds else "[red]✗[/]"
+        detail = f": {answer.detail}" if answer.detail else ""
+        console.print(f"  {mark} {escape(answer.question + detail)}")

@@ -1,0 +1,76 @@
+"""``scalecast doctor``: what is wrong is found, named, and comes with what to do."""
+
+import shutil
+import socket
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from scalecast_assets.commands import doctor
+from scalecast_assets.commands.doctor import Finding, examine
+from scalecast_assets.settings import Settings
+
+
+def found(settings: Settings) -> dict[str, Finding]:
+    return {finding.name: finding for finding in examine(settings)}
+
+
+def test_a_machine_that_will_do_has_nothing_bad(tmp_path: Path, database_url: str) -> None:
+    findings = found(Settings(home=tmp_path / "home", database_url=database_url))
+    assert {name: f.found for name, f in findings.items() if f.standing == "bad"} == {}
+    assert findings["Database"].found.startswith("Postgres 1")
+    assert findings["Store"].standing == "good"
+    assert findings["Alerts"].standing == "warning"
+    assert all(f.to_do for f in findings.values() if f.standing != "good")
+
+
+def test_a_database_that_does_not_answer_is_named_without_its_password(tmp_path: Path) -> None:
+    url = "postgresql://me:S3CR3T@127.0.0.1:1/sales"
+    finding = found(Settings(home=tmp_path, database_url=url))["Database"]
+    assert finding.standing == "bad"
+    assert "127.0.0.1:1/sales" in finding.found
+    assert "S3CR3T" not in finding.found
+
+
+def test_a_port_in_use_is_a_warning_only_if_it_was_asked_for(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        finding = found(Settings(home=tmp_path, ui_port=port))["UI port"]
+    assert finding.standing == "warning"
+    assert "SCALECAST_UI_PORT" in finding.to_do
+
+
+def test_a_store_without_its_service_or_credentials_says_so(
+    aws_environment: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    findings = found(Settings(home=tmp_path, store_url="s3://bucket"))
+    assert findings["Store"].standing == "bad"
+    assert "setup-store" in findings["Store"].to_do
+    assert findings["Clock"].standing == "bad"
+    assert findings["Credentials"].found == "from env"
+
+
+def test_a_clock_that_is_far_off_is_found_out(
+    s3_bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(home=tmp_path, store_url=f"s3://{s3_bucket}")
+    assert found(settings)["Clock"].standing == "good"
+    monkeypatch.setattr(doctor, "CLOCK", timedelta(seconds=-1))
+    assert found(settings)["Clock"].standing == "bad"
+
+
+def test_a_look_that_breaks_is_a_finding_and_the_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise OSError("no such device")
+
+    monkeypatch.setattr(shutil, "disk_usage", broken)
+    findings = found(Settings(home=tmp_path))
+    assert findings["Disk"].standing == "bad"
+    assert "no such device" in findings["Disk"].found
+    assert findings["Python"].standing == "good"

@@ -1,0 +1,58 @@
+"""``scalecast init-env``: passwords that nobody has, in a file that others cannot read."""
+
+import base64
+import hashlib
+import re
+import stat
+from pathlib import Path
+
+import pytest
+import yaml  # type: ignore[import-untyped]
+from dotenv import dotenv_values
+
+from scalecast_assets.commands.init_env import EnvFileExists, write_env
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_every_variable_that_compose_asks_for_is_in_the_file(tmp_path: Path) -> None:
+    write_env(tmp_path / ".env")
+    given = dotenv_values(tmp_path / ".env")
+    asked = set(re.findall(r"\$\{(\w+):\?", (ROOT / "docker-compose.yml").read_text()))
+    assert asked
+    assert {name for name in asked if not given.get(name)} == set()
+
+
+def test_only_its_owner_may_read_it_and_no_two_are_alike(tmp_path: Path) -> None:
+    write_env(tmp_path / "one")
+    write_env(tmp_path / "two")
+    assert stat.S_IMODE((tmp_path / "one").stat().st_mode) == 0o600
+    one, two = dotenv_values(tmp_path / "one"), dotenv_values(tmp_path / "two")
+    same = {name for name in one if one[name] == two[name]}
+    assert same == {"AWS_REGION"}
+    assert len(one["POSTGRES_PASSWORD"] or "") >= 32
+
+
+def test_the_password_for_people_is_the_one_whose_hash_the_proxy_gets(tmp_path: Path) -> None:
+    write_env(tmp_path / ".env")
+    text = (tmp_path / ".env").read_text()
+    said = re.search(r'name "operator", password (\S+)', text)
+    assert said is not None
+    digest = base64.b64encode(hashlib.sha1(said[1].encode()).digest()).decode()
+    assert dotenv_values(tmp_path / ".env")["UI_PASSWORD_SHA"] == "{SHA}" + digest
+
+
+def test_a_file_that_is_there_is_never_overwritten(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("POSTGRES_PASSWORD=the only copy\n")
+    with pytest.raises(EnvFileExists, match="may hold the only copy"):
+        write_env(tmp_path / ".env")
+    assert (tmp_path / ".env").read_text() == "POSTGRES_PASSWORD=the only copy\n"
+
+
+def test_compose_has_no_default_password_and_nothing_listens_beyond_loopback() -> None:
+    document = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    text = (ROOT / "docker-compose.yml").read_text()
+    assert re.findall(r"\$\{\w*(?:PASSWORD|KEY)\w*:-", text) == []
+    ports = [port for s in document["services"].values() for port in s.get("ports", [])]
+    assert ports
+    assert all(port.startswith("127.0.0.1:") for port in ports)
