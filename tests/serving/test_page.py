@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Error, Page, Route, expect
 
 from scalecast_assets.contract.store import DirectoryStore
 from serving import kept_versions
@@ -128,6 +129,28 @@ def test_a_price_and_a_promotion_move_the_forecast_and_the_original_stays_in_sig
     assert "plan" not in page.url
 
 
+def test_a_late_answer_to_an_older_question_is_not_shown(page: Page, api: httpx.Client) -> None:
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        if '"price":10' in (route.request.post_data or ""):
+            held.append(route)
+        else:
+            route.continue_()
+
+    page.route("**/forecast", hold)
+    field = page.get_by_label("Price on 2024-03-15")
+    field.fill("10")
+    becomes(page, lambda: bool(held))
+    field.fill("12")
+    wanted = forecast_by(api, horizon=14, plan=[{"date": "2024-03-15", "price": 12.0}])
+    becomes(page, lambda: column(page, "coming", 3) == wanted)
+    with suppress(Error):  # the browser may know that nobody waits for it any more
+        held[0].continue_()
+    page.wait_for_timeout(500)
+    assert column(page, "coming", 3) == wanted
+
+
 def test_everything_can_be_done_with_the_keyboard_and_the_focus_is_always_seen(
     browser: Browser, api: httpx.Client
 ) -> None:
@@ -220,6 +243,7 @@ def test_without_a_model_it_says_what_to_do_and_shows_the_forecast_once_there_is
         expect(page.locator("#work")).to_be_hidden()
         set_up(home.store, world)
         is_drawn(page)  # it tries again by itself
+        assert column(page, "coming", 3) == forecast_by(api, horizon=14)
         expect(page.locator("#trouble")).to_be_hidden()
 
 

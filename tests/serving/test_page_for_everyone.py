@@ -10,10 +10,11 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
+from tests.interval_tables import plain_table
 from tests.serving.chromium import chromium, opened
 from tests.serving.conftest import Home, running
-from tests.serving.makers import World, set_up
-from tests.serving.test_page import AT, SERIES, asked, is_drawn
+from tests.serving.makers import World, linear_graph, point_at, set_up, write_bundle, write_state
+from tests.serving.test_page import AT, SERIES, asked, becomes, is_drawn
 
 CHECKS = [
     "withoutName",
@@ -153,24 +154,56 @@ def test_the_numbers_can_be_taken_along_as_csv(browser: Browser, api: httpx.Clie
     assert (first["store_id"], first["product_id"]) == ("'=1+1", 'a"b,c')
 
 
-def test_intervals_are_drawn_and_written_where_an_answer_has_them(
+def test_the_interval_is_that_of_the_answer_at_the_level_asked_for(
+    browser: Browser, home: Home, world: World
+) -> None:
+    table = plain_table().to_bytes()
+    sha256 = write_bundle(home.store, "1.0.0", linear_graph(), world.encoders, intervals=table)
+    point_at(home.store, "1.0.0", sha256)
+    write_state(home.store, world.panel())
+    with running(home.settings) as api:
+        bounds = {
+            level: [(day["lower"], day["upper"]) for day in asked(api, horizon=14, level=level)]
+            for level in (50, 95)
+        }
+        with opened(browser, f"{api.base_url}{AT}&level=95") as page:
+            is_drawn(page)
+            expect(page.locator("#interval-head")).to_have_text("95 % interval")
+            shown = page.locator("#coming tbody td:nth-of-type(4)")
+            assert [read(text) for text in shown.all_inner_texts()] == [
+                pytest.approx(pair, rel=0.006, abs=0.0051) for pair in bounds[95]
+            ]
+            expect(page.locator("#legend")).to_contain_text("95 % of days")
+            wide = page.locator("#plot polygon.band").bounding_box()
+            page.get_by_label("Interval").select_option("50")
+            expect(page.locator("#interval-head")).to_have_text("50 % interval")
+            assert [read(text) for text in shown.all_inner_texts()] == [
+                pytest.approx(pair, rel=0.006, abs=0.0051) for pair in bounds[50]
+            ]
+            narrow = page.locator("#plot polygon.band").bounding_box()
+            assert wide is not None
+            assert narrow is not None
+            assert narrow["height"] < wide["height"]
+            assert "level=50" in page.url
+
+
+def test_whoever_types_while_the_page_loads_is_not_disturbed(
     browser: Browser, api: httpx.Client
 ) -> None:
-    """The bounds are put into the real answer on its way: this world's model has none."""
-
-    def with_bounds(route: Route) -> None:
-        reply = route.fetch()
-        body = reply.json()
-        for day in body["series"][0]["days"]:
-            day.update(lower=day["prediction"] / 2, upper=day["prediction"] * 2, level=80)
-        route.fulfill(response=reply, json=body)
-
+    held: list[Route] = []
     with opened(browser, f"{api.base_url}/health") as page:
-        page.route("**/forecast", with_bounds)
-        page.goto(f"{api.base_url}{AT}")
-        is_drawn(page)
-        expect(page.locator("#interval-head")).to_have_text("80 % interval")
-        expect(page.locator("#coming tbody td:nth-of-type(4)").first).to_have_text("15.8 to 63.2")
-        assert page.locator("#plot polygon.band").count() == 1
-        expect(page.get_by_label("Interval")).to_be_enabled()
-        expect(page.locator("#legend")).to_contain_text("80 % of days")
+        page.route("**/stores?*", lambda route: held.append(route))
+        page.goto(str(api.base_url))
+        field = page.get_by_role("combobox", name="Product")
+        field.fill("prod_b")
+        becomes(page, lambda: bool(held))
+        held[0].continue_()
+        is_drawn(page, "PROD_A in STORE_001")
+        expect(field).to_have_value("prod_b")
+        page.keyboard.press("Enter")
+        is_drawn(page, "PROD_B in STORE_001")
+
+
+def read(text: str) -> tuple[float, ...]:
+    """The bounds of ``13.0 to 22.5``."""
+    return tuple(float(part) for part in text.split(" to "))

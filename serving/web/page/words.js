@@ -47,6 +47,7 @@ export function against(value, base) {
 const MEANS = {
   series_mean: "the mean of this product in this store over its last 28 days, because there are fewer than 14 days of history here",
   product_mean: "the mean of this product in other stores, because this store has not sold it lately",
+  product_at_store: "what other stores sell of this product, brought to the level and the weekdays of this store, because it was never sold here",
   store_mean: "the mean of what this store sells, because no store has sold this product lately",
   global_mean: "the mean of everything sold, because neither this store nor this product has been sold lately",
 };
