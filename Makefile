@@ -9,7 +9,7 @@ BIN := .venv/bin
 WORKERS ?= 2
 export PYTHON
 
-.PHONY: run install install-dev up test lint lock clean
+.PHONY: run install install-dev up test test-faults lint lock clean
 
 run: install
 	@$(BIN)/scalecast up --with-sample
@@ -25,6 +25,10 @@ install-dev:
 
 test: lint
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+# The faults that take longer: kill -9, full disks and cut connections, from file to promoted model.
+test-faults: install-dev
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m slow_faults tests/faults
 
 lint: install-dev
 	@$(BIN)/ruff check .

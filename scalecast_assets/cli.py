@@ -282,6 +282,31 @@ def purge(dry_run: bool, as_json: bool) -> None:
     sys.exit(FAILED if report.failed else DONE)
 
 
+@cli.command(
+    "api-key",
+    epilog=_examples("scalecast api-key --name shop", "scalecast api-key --name shop --json"),
+)
+@click.option("--name", default="default", show_default=True, help="Whose key it is, for the logs.")
+@_JSON
+def api_key(name: str, as_json: bool) -> None:
+    """Make a key for the prediction API; it is shown once and kept nowhere."""
+    from serving.keys import new_key
+    from serving.settings import SettingsError as KeyNameError
+
+    try:
+        key, line = new_key(name)
+    except KeyNameError as error:
+        raise click.UsageError(str(error)) from None
+    if as_json:
+        click.echo(json.dumps({"key": key, "line": line}))
+        return
+    click.echo(f"The key, shown this once:\n  {key}\n")
+    click.echo(
+        "Let it in with this line, in the file that SCALECAST_API_KEYS_FILE names (it counts"
+    )
+    click.echo(f"within a second) or in SCALECAST_API_KEYS (at the next start):\n  {line}")
+
+
 @cli.command("sample-data", epilog=_examples("scalecast sample-data", "scalecast sample-data data"))
 @click.argument(
     "folder", default="sample", type=click.Path(file_okay=False, path_type=Path), metavar="[FOLDER]"

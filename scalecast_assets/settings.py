@@ -32,7 +32,17 @@ FOREIGN: Final = frozenset(
     {
         "SCALECAST_API_HOST",
         "SCALECAST_POLL_SECONDS",
+        "SCALECAST_API_KEYS",
+        "SCALECAST_API_KEYS_FILE",
+        "SCALECAST_BODY_SECONDS",
+        "SCALECAST_CORS_ORIGINS",
+        "SCALECAST_LOG_FORMAT",
+        "SCALECAST_LOG_REQUESTS",
+        "SCALECAST_MAX_BATCHES",
+        "SCALECAST_MAX_BATCH_BYTES",
         "SCALECAST_MAX_BODY_BYTES",
+        "SCALECAST_MAX_REQUESTS",
+        "SCALECAST_REQUEST_SECONDS",
         "SCALECAST_LOG_LEVEL",
         "SCALECAST_BENCH_DATA",
         "SCALECAST_CODE_HOST",
@@ -255,6 +265,16 @@ class Settings(BaseSettings):
                 raise ValueError(f"{name}={rows}: a budget is at least 100 rows")
         return value
 
+    @field_validator("keep_forecasts_days")
+    @classmethod
+    def _as_long_as_scored(cls, value: int) -> int:
+        if 0 < value < SCORED_DAYS:
+            raise ValueError(
+                f"corrections of sales are scored against forecasts of the last {SCORED_DAYS} days:"
+                f" expected 0 (for ever), or {SCORED_DAYS} or more"
+            )
+        return value
+
     @field_validator("retrain_schedule")
     @classmethod
     def _cron(cls, value: str) -> str:
@@ -269,16 +289,6 @@ class Settings(BaseSettings):
                 "expected a cron string of five fields such as '0 3 * * 1' (Mondays at 03:00 UTC), "
                 f"or {OFF!r}"
             ) from None
-        return value
-
-    @field_validator("keep_forecasts_days")
-    @classmethod
-    def _as_long_as_scored(cls, value: int) -> int:
-        if 0 < value < SCORED_DAYS:
-            raise ValueError(
-                f"corrections of sales are scored against forecasts of the last {SCORED_DAYS} days:"
-                f" expected 0 (for ever), or {SCORED_DAYS} or more"
-            )
         return value
 
     @field_validator("database_url", "dagster_database_url")

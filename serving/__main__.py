@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+from serving.logs import configure
 from serving.settings import Settings, SettingsError
 
 GRACE_SECONDS: Final = 10
@@ -25,11 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = replace(
             settings, host=given.host or settings.host, port=given.port or settings.port
         )
-        logging.basicConfig(
-            level=settings.log_level.upper(),
-            format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        )
-        logging.getLogger("botocore").setLevel(logging.WARNING)
+        configure(settings.log_level, settings.log_format)
         return _serve(settings)
     except SettingsError as error:
         print(error, file=sys.stderr)
@@ -55,6 +52,7 @@ def _serve(settings: Settings) -> int:
         log_level=settings.log_level,
         log_config=None,
         access_log=False,
+        server_header=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     try:

@@ -1,34 +1,72 @@
 """``create_app(settings)``: the whole sidecar at a glance.
 
-Endpoints are in ``routes/``, what they say in ``schemas.py`` and ``errors.py``; which model answers
-is decided in ``reload.py``, and what it answers in ``forecaster.py``.
+Endpoints are in ``routes/``, what they say in ``schemas.py`` and ``errors.py``; every request comes
+through ``gate.py``. Which model answers is decided in ``reload.py``, and what it answers in
+``forecaster.py`` (one question), ``batch.py`` (many) and ``coming.py`` (the coming days).
 """
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Any, Final
 
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 from starlette.concurrency import run_in_threadpool
 
+from serving.bodies import definitions
+from serving.deadlines import Deadlines
 from serving.errors import install_handlers
+from serving.gate import Gate
+from serving.heavy import Heavy
+from serving.kept_versions import KeptVersions
+from serving.keys import KeyRing
+from serving.metrics import Metrics
 from serving.reload import Reloader
-from serving.routes import health, model, predict, root
+from serving.routes import (
+    batch,
+    docs,
+    forecast,
+    health,
+    history,
+    metrics,
+    model,
+    models,
+    predict,
+    ready,
+    report,
+    root,
+    series,
+    timeseries,
+)
+from serving.routes.dependencies import Parts, PlainRoute
+from serving.schemas import PredictRequest
+from serving.schemas_many import BatchRequest, ForecastRequest
 from serving.settings import Settings
 from serving.stores import open_store
+from serving.timeseries import TimeSeriesRequest
+
+BODIES: Final = (PredictRequest, BatchRequest, ForecastRequest, TimeSeriesRequest)
 
 DESCRIPTION: Final = """\
 Tomorrow's demand, per product and store, from the model that won the last comparison.
 
 The caller says which product, where, when, at what price; every lag and average comes from the
 history the server keeps. Errors have one shape: `detail` lists each `field`, its `value`, the
-`rule` it breaks and a `message` for people.
+`rule` it breaks and a `message` for people. Where keys are set, every route but `/health` and
+`/ready` asks for one, as `Authorization: Bearer KEY` or `X-API-Key: KEY`. Every answer carries an
+`X-Request-ID`, yours if you send one.
 """
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """Build the application; its lifespan polls the store and stops doing so at shutdown."""
-    reloader = Reloader(open_store(settings), settings.poll_seconds)
+    """Build the application; its lifespan polls the store and stops doing so at shutdown.
+
+    Raises:
+        SettingsError: the store's URL or a key cannot be used.
+    """
+    store = open_store(settings)
+    counted = Metrics(lambda: reloader.current)
+    reloader = Reloader(store, settings.poll_seconds, counted.reloaded)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -36,10 +74,56 @@ def create_app(settings: Settings) -> FastAPI:
         yield
         await run_in_threadpool(reloader.stop)
 
-    app = FastAPI(title="ScaleCast", description=DESCRIPTION, lifespan=lifespan)
-    app.state.settings = settings
-    app.state.reloader = reloader
+    app = FastAPI(
+        title="ScaleCast", description=DESCRIPTION, lifespan=lifespan, docs_url=None, redoc_url=None
+    )
+    app.state.parts = Parts(
+        settings, reloader, counted, Heavy(settings.limits.batches), KeptVersions(store), store
+    )
     install_handlers(app)
-    for routes in (root, health, predict, model):
-        app.include_router(routes.router)
+    keys = KeyRing(settings.api_keys, settings.api_keys_file)
+    app.state.deadlines = Deadlines()
+    app.add_middleware(
+        Gate,
+        settings=settings,
+        keys=keys,
+        metrics=counted,
+        deadlines=app.state.deadlines,
+        direct=[route for route in predict.router.routes if isinstance(route, PlainRoute)],
+    )
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=("GET", "POST"),
+            allow_headers=("Authorization", "Content-Type", "X-API-Key", "X-Request-ID"),
+            expose_headers=("X-Request-ID", "Retry-After"),
+        )
+    _add_routes(app)
     return app
+
+
+def _add_routes(app: FastAPI) -> None:
+    """The most frequent first: they are tried in this order."""
+    for routes in (predict, batch, forecast, timeseries, history, series, model, report, models):
+        app.include_router(routes.router)
+    for routes in (health, ready, metrics, root, docs):
+        app.include_router(routes.router)
+    app.mount("/docs/assets", docs.assets)
+    app.mount("/page", root.assets)
+    _complete_document(app)
+
+
+def _complete_document(app: FastAPI) -> None:
+    """Add to the OpenAPI document the bodies, and how a key is sent: optional, as keys are."""
+    made = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = made()
+        components = document["components"]
+        components["schemas"].update(definitions(*BODIES))
+        components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        document["security"] = [{}, {"key": []}]
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way to extend it

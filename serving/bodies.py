@@ -1,52 +1,149 @@
-"""Request bodies: read up to a limit, parsed strictly, described in the OpenAPI document.
+"""Request bodies: read up to a limit and a deadline, parsed strictly, described.
 
 FastAPI's own body parsing has no size limit and is not strict about JSON's types; the routes call
 ``read_json`` instead and declare the same model with ``described``.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
+from pydantic.json_schema import models_json_schema
+from starlette.requests import ClientDisconnect
 
+from serving.deadlines import Deadlines
 from serving.errors import ApiError, problem, problems_of
+from serving.settings import Limits
 
 Body = TypeVar("Body", bound=BaseModel)
+
+JSON: Final = "application/json"
+NDJSON: Final = "application/x-ndjson"
+
+_REFERENCE: Final = "#/components/schemas/{model}"
+NDJSON_NAMES: Final = frozenset({NDJSON, "application/ndjson", "application/jsonl"})
 
 DRAINED: Final = 8 << 20
 """Bytes of an oversized body that are read and dropped, so that its sender hears the 413."""
 
 
-async def read_json(request: Request, model: type[Body], limit: int) -> Body:
-    """Read the request's body as ``model``.
+async def read_json(
+    request: Request, model: type[Body], limits: Limits, max_bytes: int | None = None
+) -> Body:
+    """Read the request's body as ``model``; by default with the limit for a single row.
 
     Raises:
-        ApiError: 413 above ``limit`` bytes; 422 naming field, value and rule.
+        ApiError: 408 too slow, 413 too large, 415 no JSON; 422 naming field, value and rule.
     """
-    body = await _read(request, limit)
+    media_type = media_type_of(request)
+    if media_type != JSON and not media_type.endswith("+json"):
+        raise unsupported(media_type, JSON)
+    body = await read_body(request, limits, max_bytes or limits.body_bytes)
     try:
-        return model.model_validate_json(body)
+        parsed = model.model_validate_json(body)
     except ValidationError as error:
         raise ApiError(422, *problems_of(error, list(model.model_fields))) from None
+    if body.count(b'"') != getattr(model, "plain_quotes", 0):
+        refuse_duplicates(body)
+    return parsed
 
 
-def described(model: type[BaseModel], examples: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the ``openapi_extra`` of a route whose body is ``model``."""
-    content = {"schema": model.model_json_schema(), "examples": dict(examples)}
-    return {"requestBody": {"required": True, "content": {"application/json": content}}}
+def media_type_of(request: Request) -> str:
+    """Return the media type of the body, in small letters; JSON if the caller names none.
+
+    Raises:
+        ApiError: 415 if the body is compressed: what it grows to could not be limited beforehand.
+    """
+    named = JSON
+    for name, value in request.scope["headers"]:
+        if name == b"content-type":
+            named = value.decode("latin-1").partition(";")[0].strip().lower()
+        elif name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
+            rule = "must be absent or identity: send the body as it is"
+            raise ApiError(415, problem("Content-Encoding", value.decode("latin-1"), rule))
+    return named or JSON
 
 
-async def _read(request: Request, limit: int) -> bytes:
+def unsupported(media_type: str, *known: str) -> ApiError:
+    """Make the error for a body of another type than those known."""
+    return ApiError(415, problem("Content-Type", media_type, f"must be {' or '.join(known)}"))
+
+
+def described(
+    model: type[BaseModel], examples: Mapping[str, Any], lines: str | None = None
+) -> dict[str, Any]:
+    """Return the ``openapi_extra`` of a route whose body is ``model``, or ``lines`` of NDJSON.
+
+    The model itself is defined in the document by ``definitions``.
+    """
+    schema = {"$ref": _REFERENCE.format(model=model.__name__)}
+    content: dict[str, Any] = {JSON: {"schema": schema, "examples": dict(examples)}}
+    if lines is not None:
+        content[NDJSON] = {"schema": {"type": "string"}, "example": lines}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def definitions(*models: type[BaseModel]) -> dict[str, Any]:
+    """Return the schemas of bodies, and of what they are made of, for the OpenAPI document."""
+    asked = [(model, "validation") for model in models]
+    _, schemas = models_json_schema(asked, ref_template=_REFERENCE)  # type: ignore[arg-type]
+    return dict(schemas["$defs"])
+
+
+async def read_body(request: Request, limits: Limits, max_bytes: int) -> bytes:
+    """Read the whole body.
+
+    Raises:
+        ApiError: 408 or 413.
+        ClientDisconnect: the caller hung up.
+    """
+    deadlines: Deadlines = request.app.state.deadlines
+    try:
+        with deadlines.within(limits.body_seconds):
+            return await _collect(request, max_bytes)
+    except TimeoutError:
+        rule = f"must arrive within {limits.body_seconds:g} seconds"
+        raise ApiError(408, problem("body", None, rule, found="")) from None
+
+
+async def _collect(request: Request, max_bytes: int) -> bytes:
     chunks: list[bytes] = []
     size = 0
-    async for chunk in request.stream():
+    while True:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunk = message.get("body", b"")
         size += len(chunk)
-        if size <= limit:
+        if size <= max_bytes:
             chunks.append(chunk)
-        elif size > limit + DRAINED:
+        elif size > max_bytes + DRAINED:
             break
-    if size > limit:
-        found = f"{size} bytes" if size <= limit + DRAINED else f"more than {size} bytes"
-        raise ApiError(413, problem("body", None, f"must have at most {limit} bytes", found=found))
-    return b"".join(chunks)
+        if not message.get("more_body"):
+            break
+    return b"".join(chunks) if size <= max_bytes else _too_large(size, max_bytes)
+
+
+def _too_large(size: int, max_bytes: int) -> bytes:
+    found = f"{size} bytes" if size <= max_bytes + DRAINED else f"more than {size} bytes"
+    raise ApiError(413, problem("body", None, f"must have at most {max_bytes} bytes", found=found))
+
+
+def refuse_duplicates(body: bytes) -> None:
+    """Refuse JSON in which a key occurs twice: which of the two was meant is anybody's guess.
+
+    Raises:
+        ApiError: 422 naming the key.
+    """
+    json.loads(body, object_pairs_hook=_unique)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ApiError(422, problem(twice[:200], None, "must be given once", found="it twice"))
+    return document

@@ -4,10 +4,11 @@
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -25,6 +26,11 @@ RULES: Final = {
     "string_type": "must be text (a JSON string)",
     "bool_type": "must be true or false, without quotes",
     "float_type": "must be a number, without quotes",
+    "int_type": "must be a whole number, without quotes",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "list_type": "must be a JSON list",
+    "dict_type": "must be a JSON object",
     "finite_number": "must be a finite number",
     "json_invalid": "must be valid JSON",
     "model_type": "must be a JSON object",
@@ -35,10 +41,13 @@ RULES: Final = {
 class ApiError(Exception):
     """A request that is answered with an error status and a list of problems."""
 
-    def __init__(self, status: int, *problems: Problem) -> None:
+    def __init__(
+        self, status: int, *problems: Problem, headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__("; ".join(problem.message for problem in problems))
         self.status = status
         self.problems = problems
+        self.headers = headers
 
 
 def problem(field: str, value: object, rule: str, found: str | None = None) -> Problem:
@@ -58,7 +67,7 @@ def install_handlers(app: FastAPI) -> None:
 
     async def on_api_error(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, ApiError)
-        return _reply(error.status, list(error.problems))
+        return error_reply(error.status, list(error.problems), error.headers)
 
     async def on_http_error(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
@@ -69,22 +78,31 @@ def install_handlers(app: FastAPI) -> None:
             found = problem("path", request.url.path, "must be one of those listed at /docs")
         else:
             found = problem("request", None, f"is refused: {error.detail}", found="")
-        return _reply(error.status_code, [found], error.headers)
+        return error_reply(error.status_code, [found], error.headers)
 
     async def on_hang_up(_: Request, error: Exception) -> Response:
         return Response(status_code=400)  # nobody is there to read it
 
+    async def on_bad_parameters(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)
+        return error_reply(422, [_translate(item, ()) for item in error.errors()])
+
     app.add_exception_handler(ApiError, on_api_error)
+    app.add_exception_handler(RequestValidationError, on_bad_parameters)
     app.add_exception_handler(ClientDisconnect, on_hang_up)
     app.add_exception_handler(HTTPException, on_http_error)
 
 
-def _reply(status: int, problems: list[Problem], headers: Any = None) -> JSONResponse:
-    return JSONResponse(ErrorReply(detail=problems).model_dump(), status, headers=headers)
+def error_reply(
+    status: int, problems: Sequence[Problem], headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    """Make an answer in the one shape."""
+    return JSONResponse(ErrorReply(detail=list(problems)).model_dump(), status, headers=headers)
 
 
 def _translate(item: ErrorDetails, fields: Sequence[str]) -> Problem:
-    field = ".".join(map(str, item["loc"])) or "body"
+    path = item["loc"][1:] if item["loc"][:1] == ("query",) else item["loc"]
+    field = ".".join(map(str, path)) or "body"
     kind = item["type"]
     if kind == "missing":
         return problem(field, None, RULES[kind], found="")
@@ -101,7 +119,10 @@ def _limit(item: ErrorDetails) -> str:
     limits = item.get("ctx", {})
     texts = {
         "greater_than": "must be greater than {gt:g}",
+        "greater_than_equal": "must be at least {ge:g}",
         "less_than_equal": "must be at most {le:g}",
+        "too_short": "must have at least {min_length} entry",
+        "too_long": "must have at most {max_length} entries",
         "string_too_short": "must have at least {min_length} character",
         "string_too_long": "must have at most {max_length} characters",
     }

@@ -8,17 +8,22 @@ later one is, too, once the series' days between have been rolled: see :meth:`Fo
 import datetime
 import logging
 import threading
-from dataclasses import dataclass, replace
-from typing import Any, Final, NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from scalecast_assets.contract.cold_start import Source
 from scalecast_assets.contract.columns import KEPT_HISTORY_DAYS, MAX_HORIZON_DAYS
 from scalecast_assets.contract.features import as_model_input, features_one
-from scalecast_assets.contract.panel import ObservedPanel, Panel, StorePanel
-from scalecast_assets.contract.rolling import Forecast, roll_forward
+from scalecast_assets.contract.intervals import DEFAULT_LEVEL
+from scalecast_assets.contract.panel import WINDOW, Panel
+from scalecast_assets.contract.rolling import roll_forward
+from serving.batch import Batch
+from serving.intervals import Interval, Intervals
 from serving.model import LoadedModel, PredictionFailed
+from serving.paths import prolonged
 from serving.state import LoadedState
 
 logger = logging.getLogger(__name__)
@@ -30,13 +35,17 @@ EPOCH: Final = datetime.date(1970, 1, 1).toordinal()
 
 
 class Question(NamedTuple):
-    """What a caller wants to know; ``price`` and ``promotion`` are those of ``date``."""
+    """What a caller wants to know; ``price`` and ``promotion`` are those of ``date``.
+
+    ``level`` is the interval's, in per cent.
+    """
 
     date: datetime.date
     store_id: str
     product_id: str
     price: float
     promotion: bool
+    level: int = DEFAULT_LEVEL
 
 
 class Answer(NamedTuple):
@@ -47,6 +56,7 @@ class Answer(NamedTuple):
     horizon: int
     data_until: datetime.date
     store_open: bool | None
+    interval: Interval
 
 
 class DateOutOfRange(ValueError):
@@ -82,10 +92,18 @@ class Forecaster:
         self.state = state
         self._panel = state.panel
         self._encoders = model.encoders
-        self._codes = self._encoders.codes(state.panel)
+        self.codes = self._encoders.codes(state.panel)
+        self._until: list[int] = state.panel.until.tolist()
+        self._kept_days = int(state.panel.open.shape[1]) - WINDOW
+        self.intervals = Intervals(model.intervals, state.panel)
         self._paths: dict[int, Panel] = {}
         self._paths_lock = threading.Lock()
         self._warm_up()
+
+    @cached_property
+    def batch(self) -> Batch:
+        """The same answers, many at once."""
+        return Batch(self.model, self.state, self.codes, self.intervals)
 
     def is_quick(self, question: Question) -> bool:
         """Tell whether the answer takes one call of the model, not one per day between."""
@@ -101,12 +119,16 @@ class Forecaster:
         place = self._locate(question)
         self._check_date(question, place)
         prediction, source = self._predict(question, place)
+        horizon = max(place.day - place.until, 1)
         return Answer(
             prediction=prediction,
             source=source,
-            horizon=max(place.day - place.until, 1),
+            horizon=horizon,
             data_until=_date(place.until),
             store_open=self._store_open(place),
+            interval=self.intervals.around_one(
+                place.series, prediction, horizon, source, question.level
+            ),
         )
 
     def _locate(self, question: Question) -> _Place:
@@ -117,24 +139,15 @@ class Forecaster:
             store=store,
             product=panel.product_index.get(question.product_id),
             day=question.date.toordinal() - EPOCH,
-            until=panel.end_day if store is None else int(panel.until[store]),
+            until=panel.end_day if store is None else self._until[store],
         )
 
     def _check_date(self, question: Question, place: _Place) -> None:
-        if place.store is None:
-            first, last = place.until - KEPT_HISTORY_DAYS + 1, place.until + MAX_HORIZON_DAYS
-        else:
-            first, last = (
-                self._panel.earliest_day(place.store),
-                self._panel.latest_day(place.store),
-            )
+        kept = KEPT_HISTORY_DAYS if place.store is None else self._kept_days
+        first, last = place.until + 1 - kept, place.until + MAX_HORIZON_DAYS
         if not first <= place.day <= last:
             whose = "the history" if place.store is None else f"store {question.store_id!r}"
-            raise DateOutOfRange(
-                question.date,
-                f"must be from {_date(first)} to {_date(last)}, because the data of {whose} "
-                f"end on {_date(place.until)}",
-            )
+            raise DateOutOfRange(question.date, date_rule(first, last, whose, place.until))
 
     def _predict(self, question: Question, place: _Place) -> tuple[float, Source]:
         if place.series is not None:
@@ -145,7 +158,7 @@ class Forecaster:
             else:
                 if predicted is not None:
                     return predicted, "model"
-        return self.state.cold_start.one(place.series, place.product, place.store)
+        return self.state.cold_start.one(place.series, place.product, place.store, place.day)
 
     def _ask_model(self, question: Question, place: _Place, series: int) -> float | None:
         """Return the model's forecast, None where there is too little history for one."""
@@ -163,7 +176,7 @@ class Forecaster:
         )
         if not has_history:
             return None
-        return max(float(self.model.predictor(as_model_input(row))[0]), 0.0)
+        return max(self.model.predictor.one(as_model_input(row)), 0.0)
 
     def _path_of(self, series: int) -> Panel:
         """Return the series' history prolonged by its own forecasts, rolled once and remembered.
@@ -187,11 +200,11 @@ class Forecaster:
             until,
             MAX_HORIZON_DAYS,
             self.model.predictor,
-            self._codes,
+            self.codes,
             series=np.array([series]),
             cold_start=self.state.cold_start,
         )
-        return _prolonged(self._panel, series, forecast)
+        return prolonged(self._panel, np.array([series]), forecast.predictions)
 
     def _store_open(self, place: _Place) -> bool | None:
         if place.store is None:
@@ -209,40 +222,11 @@ class Forecaster:
         self.answer(Question(tomorrow, panel.stores[store], panel.products[product], 1.0, False))
 
 
-def _prolonged(panel: Panel, series: int, forecast: Forecast) -> Panel:
-    """Make a panel of one series: its own cells, then the days that were forecast."""
-    store = int(panel.series_store[series])
-    one = slice(series, series + 1)
-    until = panel.until[store : store + 1]
-    common: dict[str, Any] = {
-        "stores": (panel.stores[store],),
-        "products": (panel.products[int(panel.series_product[series])],),
-        "series_store": np.zeros(1, np.int32),
-        "series_product": np.zeros(1, np.int32),
-        "first_day": panel.first_day[one],
-        "last_price": panel.last_price[one],
-        "until": until + np.int32(MAX_HORIZON_DAYS),
-        "open": np.concatenate([panel.open[store], forecast.is_open[0]])[None],
-        "price": np.empty((1, 0), np.float32),
-        "promotion": np.empty((1, 0), np.bool_),
-    }
-    fed_back = forecast.is_open[0] & (panel.first_day[series] <= until[0])
-    if isinstance(panel, ObservedPanel):
-        days = (until[0] + 1 + np.flatnonzero(fed_back)).astype(np.int32)
-        sold = forecast.predictions[0, fed_back]
-        return replace(
-            panel,
-            **common,
-            row_day=np.concatenate([panel.row_day[series], days])[None],
-            quantity=np.concatenate([panel.quantity[series], sold])[None],
-        )
-    assert isinstance(panel, StorePanel)
-    sold = np.where(fed_back, forecast.predictions[0], 0.0)
-    return replace(
-        panel,
-        **common,
-        quantity=np.concatenate([panel.quantity[series], sold])[None],
-        carry=panel.carry[one],
+def date_rule(first: int, last: int, whose: str, until: int) -> str:
+    """Say which days may be asked about, and why."""
+    return (
+        f"must be from {_date(first)} to {_date(last)}, because the data of {whose} "
+        f"end on {_date(until)}"
     )
 
 

@@ -5,9 +5,11 @@ Whatever the graph was trained as, it must be what ``contract`` promises: one in
 in ``reload.py``; nothing here, or anywhere in the sidecar, unpickles.
 """
 
+import logging
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import isfinite
 from typing import Any, Final
 
 import numpy as np
@@ -17,9 +19,13 @@ from numpy.typing import NDArray
 from scalecast_assets.contract.bundle import Manifest, read_pointed_bundle, verify_files
 from scalecast_assets.contract.columns import FEATURES
 from scalecast_assets.contract.encoders import Encoders
+from scalecast_assets.contract.intervals import IntervalTable
+from scalecast_assets.contract.layout import INTERVALS
 from scalecast_assets.contract.pointers import ServingPointer
 from scalecast_assets.contract.store import ObjectStore
 from scalecast_assets.contract.strict_json import BundleError
+
+logger = logging.getLogger(__name__)
 
 INPUT: Final = "features"
 OUTPUT: Final = "demand"
@@ -57,6 +63,17 @@ class Predictor:
             raise PredictionFailed(f"model.onnx predicts {demand[:10].tolist()}, not finite")
         return demand
 
+    def one(self, features: NDArray[np.float32]) -> float:
+        """Do the same for one row, without the cost of arrays."""
+        try:
+            (found,) = self.session.run([OUTPUT], {INPUT: features})
+            demand = float(found.item())
+        except Exception as error:
+            raise PredictionFailed(f"model.onnx fails to predict: {_first_line(error)}") from error
+        if not isfinite(demand):
+            raise PredictionFailed(f"model.onnx predicts {demand}, not finite")
+        return demand
+
 
 @dataclass(frozen=True)
 class LoadedModel:
@@ -64,6 +81,7 @@ class LoadedModel:
 
     predictor: Predictor
     encoders: Encoders
+    intervals: IntervalTable | None
     manifest: Manifest
     manifest_sha256: str
     previous: str | None
@@ -85,9 +103,12 @@ def load_model(store: ObjectStore, pointer: bytes) -> LoadedModel:
     named = ServingPointer.parse(pointer)
     bundle = read_pointed_bundle(store, named)
     verify_files(store, bundle.manifest)
+    if bundle.intervals is None:
+        logger.warning("model %s has no %s: its answers carry no bounds", named.version, INTERVALS)
     return LoadedModel(
         predictor=open_predictor(bundle.onnx),
         encoders=bundle.encoders,
+        intervals=bundle.intervals,
         manifest=bundle.manifest,
         manifest_sha256=bundle.manifest_sha256,
         previous=named.previous,

@@ -42,9 +42,17 @@ STOP_SECONDS: Final = 2.0
 class Watch(Generic[T]):
     """One pointer and the newest good thing it has named."""
 
-    def __init__(self, store: ObjectStore, key: str, load: Callable[[bytes], T]) -> None:
+    def __init__(
+        self,
+        store: ObjectStore,
+        key: str,
+        load: Callable[[bytes], T],
+        note: Callable[[str], None] = lambda outcome: None,
+    ) -> None:
+        """``note`` is told each outcome: accepted, refused, unreadable or missing."""
         self.value: T | None = None
         self.key = key
+        self._note = note
         self._store = store
         self._load = load
         self._seen: str | None = None
@@ -58,9 +66,11 @@ class Watch(Generic[T]):
             blob = self._changed()
         except ObjectNotFound:
             self._seen = None
+            self._note("missing")
             self._report("is not there; `scalecast run` makes it")
             return
         except StoreError as error:
+            self._note("unreadable")
             self._report(f"cannot be read: {error}")
             return
         if blob is None:
@@ -71,11 +81,18 @@ class Watch(Generic[T]):
             value = self._load(blob.body)
         except StoreUnavailable as error:
             self._seen = None
+            self._note("unreadable")
             self._report(f"names what cannot be read now: {error}")
         except Exception as error:  # hostile bytes may fail in any way; serving must go on
             self._refuse(blob.etag, error, pause)
         else:
+            self._note("accepted")
             self._accept(blob.etag, value)
+
+    @property
+    def problem(self) -> str | None:
+        """What is wrong with the pointer or with what it names; None if nothing is."""
+        return f"{self.key} {self._last_problem}" if self._last_problem else None
 
     def _changed(self) -> Blob | None:
         retry_is_due = self._refusals > 0 and time.monotonic() >= self._retry_at
@@ -93,6 +110,7 @@ class Watch(Generic[T]):
         """Leave what this pointer names alone for a while: it may yet be completed."""
         self._refusals = self._refusals + 1 if etag == self._seen else 1
         self._seen = etag
+        self._note("refused")
         self._retry_at = time.monotonic() + min(pause * 2**self._refusals, LONGEST_PAUSE)
         self._report(f"is refused: {type(error).__name__}: {error}")
         logger.debug("while loading what %s names", self.key, exc_info=error)
@@ -107,10 +125,18 @@ class Watch(Generic[T]):
 class Reloader:
     """Looks at both pointers from a thread of its own and swaps what answers in one assignment."""
 
-    def __init__(self, store: ObjectStore, poll_seconds: float) -> None:
+    def __init__(
+        self,
+        store: ObjectStore,
+        poll_seconds: float,
+        note: Callable[[str, str], None] = lambda what, outcome: None,
+    ) -> None:
+        """``note`` is told what was looked at (model, state or pair of both) and the outcome."""
         self.current: Forecaster | None = None
-        self.model = Watch(store, MODEL_POINTER, partial(load_model, store))
-        self.state = Watch(store, STATE_POINTER, partial(load_state, store))
+        model, state = partial(load_model, store), partial(load_state, store)
+        self.model = Watch(store, MODEL_POINTER, model, partial(note, "model"))
+        self.state = Watch(store, STATE_POINTER, state, partial(note, "state"))
+        self._note = partial(note, "pair")
         self._poll_seconds = poll_seconds
         self._stopping = threading.Event()
         self._looked_once = threading.Event()
@@ -130,6 +156,15 @@ class Reloader:
         if self._thread is not None:
             self._thread.join(STOP_SECONDS)
 
+    def reasons(self) -> dict[str, str]:
+        """Say why nothing is served: by what is missing, what is known about it."""
+        missing = {
+            what: watch.problem or f"{watch.key} has not been read yet"
+            for what, watch in (("model", self.model), ("state", self.state))
+            if watch.value is None
+        }
+        return missing or {"pair": self._last_problem or "the model is being made ready"}
+
     def refresh(self) -> None:
         """Look at both pointers once; swap if the newest good pair is not the one that serves."""
         for watch in (self.model, self.state):
@@ -141,6 +176,7 @@ class Reloader:
             self._last_problem = None
             return
         if model.manifest.contract_hash != state.contract_hash:
+            self._note("mismatched")
             self._report(
                 f"model {model.version} has the feature contract {model.manifest.contract_hash} "
                 f"but the state {state.sha256[:12]} has {state.contract_hash}"
@@ -158,8 +194,10 @@ class Reloader:
         try:
             self.current = Forecaster(model, state)
         except Exception as error:  # model and state are others' and may fail in any way
+            self._note("failed")
             self._report(f"{pair} fails to answer", error)
             return
+        self._note("swapped")
         self._last_problem = None
         logger.info("serving %s, data until %s", pair, state.data_until)
 

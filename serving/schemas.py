@@ -6,15 +6,21 @@ is silently ignored is a forecast made for another question.
 
 import datetime
 import re
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 from pydantic_core import PydanticCustomError
 
 from scalecast_assets.contract.cold_start import Source
 from scalecast_assets.contract.columns import MAX_ID_BYTES, MAX_PRICE
+from scalecast_assets.contract.intervals import DEFAULT_LEVEL
 
 ISO_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+Level = Annotated[
+    Literal[50, 80, 90, 95],
+    Field(description="Per cent of the days that are to lie between `lower` and `upper`."),
+]
 
 PREDICT_EXAMPLES: Final[dict[str, Any]] = {
     "promotion": {
@@ -35,6 +41,17 @@ PREDICT_EXAMPLES: Final[dict[str, Any]] = {
             "product_id": "PROD_A",
             "price": 29.99,
             "promotion": False,
+        },
+    },
+    "wide_interval": {
+        "summary": "With the interval that 95 % of the days lie in",
+        "value": {
+            "date": "2024-03-15",
+            "store_id": "STORE_001",
+            "product_id": "PROD_A",
+            "price": 29.99,
+            "promotion": False,
+            "level": 95,
         },
     },
     "new_product": {
@@ -79,6 +96,9 @@ class PredictRequest(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
+    plain_quotes: ClassVar[int] = 16
+    """Of five names and three texts. A body with no more of them has no name twice."""
+
     date: IsoDay = Field(
         description="The day to forecast, `YYYY-MM-DD`: from 55 days before the latest day known "
         "to 56 days after it."
@@ -89,20 +109,25 @@ class PredictRequest(BaseModel):
         gt=0, le=MAX_PRICE, allow_inf_nan=False, description="The price on that day."
     )
     promotion: bool = Field(description="Whether the product is promoted on that day.")
+    level: Level = DEFAULT_LEVEL
 
 
-class _Reply(BaseModel):
+class Reply(BaseModel):
+    """What every answer has in common."""
+
     model_config = ConfigDict(frozen=True, protected_namespaces=())
 
 
-class PredictReply(_Reply):
+class PredictReply(Reply):
     """A forecast, and what it stands on."""
 
     prediction: float = Field(ge=0, description="Units expected to be sold that day.")
     model_version: str = Field(description="The promoted model's version, as under `models/`.")
     source: Source = Field(
         description="`model`, or the mean that answers where there is too little history: the "
-        "series' own over 28 days, else its product's, its store's, everything's."
+        "series' own over 28 days, else its product's, its store's, everything's. "
+        "`product_at_store`: never sold here, so what other stores sell of it, brought to the "
+        "level and the weekdays of this store."
     )
     horizon: int = Field(
         ge=1,
@@ -114,16 +139,33 @@ class PredictReply(_Reply):
         description="Whether the store was, or by its weekdays is expected to be, open that day; "
         "null for a store never seen."
     )
+    lower: float | None = Field(
+        ge=0, description="Lower end of the interval, units; null if the model has no intervals."
+    )
+    upper: float | None = Field(
+        ge=0, description="Upper end of the interval, units; null if the model has no intervals."
+    )
+    level: int | None = Field(
+        description="Per cent of the days expected from `lower` to `upper`; null without them."
+    )
 
 
-class HealthReply(_Reply):
+class HealthReply(Reply):
     """The process is alive; a model may or may not be in."""
 
     status: Literal["healthy"] = "healthy"
     model_loaded: bool
 
 
-class StateReply(_Reply):
+class ReadyReply(Reply):
+    """A verified model and a history that fits it are in."""
+
+    status: Literal["ready"] = "ready"
+    model_version: str
+    data_until: datetime.date
+
+
+class StateReply(Reply):
     """The history that forecasts start from."""
 
     sha256: str
@@ -133,18 +175,45 @@ class StateReply(_Reply):
     series: int
 
 
-class ModelReply(_Reply):
+class ModelReply(Reply):
     """The model that answers now, where it comes from and how it did."""
 
     model_version: str
     previous: str | None = Field(description="What was served before, where a rollback leads.")
     manifest_sha256: str
     loaded_at: datetime.datetime
+    features: list[str] = Field(description="What the model is asked with, in this order.")
+    metrics: list[dict[str, JsonValue]] = Field(
+        description="The leaderboard it won: all candidates and baselines on the same days."
+    )
     manifest: JsonValue = Field(
         description="The bundle's manifest: candidate, features, cutoffs, metrics of all "
         "candidates beside the baselines, training set, raw files, library versions, run."
     )
     state: StateReply | None
+
+
+class VersionReply(Reply):
+    """One kept version."""
+
+    version: str
+    candidate: str
+    created_at: str
+    fit_cutoff: datetime.date = Field(description="The last day that it was fitted on.")
+    mae: float | None = Field(description="On the holdout, when it was compared; units per day.")
+    is_served: bool
+
+
+class VersionsReply(Reply):
+    """The versions that are kept, newest first; `scalecast rollback VERSION` serves one again."""
+
+    versions: list[VersionReply]
+    as_of: datetime.datetime | None = Field(
+        description="When the store was last listed; null: not yet, only the served one is known."
+    )
+    stale_because: str | None = Field(
+        description="Why the store could not be listed again since then; null if it could."
+    )
 
 
 class Problem(BaseModel):

@@ -19,8 +19,10 @@ from scalecast_assets.contract.pointers import read_serving
 from scalecast_assets.contract.store import ObjectNotFound, ObjectStore
 from scalecast_assets.forecasting import artefact, comparison
 from scalecast_assets.forecasting.artefact import Artefact, Exhibit
+from scalecast_assets.forecasting.calibration import CalibratedIntervals
 from scalecast_assets.forecasting.candidates.base import Log
 from scalecast_assets.forecasting.comparison import Champion, Comparison
+from scalecast_assets.forecasting.coverage_report import coverage_markdown, overall
 from scalecast_assets.forecasting.leaderboard import NO_CHAMPION, ChampionEntry, to_markdown
 from scalecast_assets.forecasting.report import (
     Curve,
@@ -221,6 +223,7 @@ def _curves(compared: Comparison, training_set: TrainingSet) -> list[Curve]:
         compared.scores[_shown(compared)],
         compared.scores[keys.SEASONAL_NAIVE],
         keys.SEASONAL_NAIVE,
+        intervals=compared.intervals if _shown(compared) == compared.contender else None,
     )
 
 
@@ -228,6 +231,22 @@ def _shown(compared: Comparison) -> str:
     """The row whose forecasts are shown: what is served after this comparison."""
     kept = compared.decision.outcome == "kept"
     return keys.CHAMPION if kept else compared.contender
+
+
+def _coverage_metadata(intervals: CalibratedIntervals) -> dict[str, Any]:
+    """Tell what the contender's intervals covered on the holdout, or why it has none."""
+    if intervals.table is None:
+        return {"no_intervals": intervals.why_none or ""}
+    levels = overall(intervals.coverage)
+    return {
+        **{f"coverage_of_{level}_percent": row.covered for level, row in levels.items()},
+        "interval_coverage_for_people": dg.MetadataValue.md(coverage_markdown(intervals.coverage)),
+        "interval_coverage": dg.MetadataValue.table(
+            [dg.TableRecord(row.to_json()) for row in intervals.coverage]
+        ),
+        "intervals_fitted_until": intervals.table.fit_cutoff,
+        "intervals_calibrated_until": intervals.table.calibrated_until,
+    }
 
 
 def _metadata(
@@ -252,6 +271,7 @@ def _metadata(
         ),
         "actual_and_forecast": dg.MetadataValue.md(markdown_image(forecast, "actual and forecast")),
     }
+    metadata |= _coverage_metadata(compared.intervals)
     if compared.frozen_champion is not None:
         metadata["champion_as_served"] = compared.frozen_champion.to_json()
     if importances:

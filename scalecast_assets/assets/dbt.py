@@ -129,8 +129,10 @@ def dbt_arguments(*, full_refresh: bool) -> list[str]:
 
 @contextmanager
 def _target_folder(manifest: Path, run_id: str) -> Iterator[Path]:
-    """A folder for what one dbt call writes, removed after it, whatever happens."""
+    """A folder for what one dbt call writes, removed after it; those of killed runs go first."""
     target = manifest.parent.parent / f"run-{run_id}"
+    for left in target.parent.glob("run-*"):
+        shutil.rmtree(left, ignore_errors=True)
     target.mkdir(parents=True, exist_ok=True)
     parsed = manifest.parent / "partial_parse.msgpack"
     if parsed.exists():

@@ -30,7 +30,12 @@ from scalecast_assets.checks.gates import MODEL_GATES, judge
 from scalecast_assets.checks.guard import require_gates, require_tested_features
 from scalecast_assets.contract.bundle import Manifest
 from scalecast_assets.contract.layout import MODEL
-from scalecast_assets.contract.pointers import ServingPointer, read_serving, read_state_pointer
+from scalecast_assets.contract.pointers import (
+    Damaged,
+    ServingPointer,
+    find_state_pointer,
+    read_serving,
+)
 from scalecast_assets.contract.state import STATE_SCHEMA, panel_from_bytes, panel_to_bytes
 from scalecast_assets.contract.store import ObjectStore
 from scalecast_assets.forecasting.artefact import Exhibit
@@ -216,7 +221,9 @@ def _serving_state_asset(feature_gates: Sequence[dg.AssetCheckKey]) -> dg.Assets
         require_gates(context, *feature_gates)
         with warehouse.connect() as connection:
             require_tested_features(connection, pipeline.calendar_mode)
-        held = read_state_pointer(store.store())
+        held = find_state_pointer(store.store())
+        if isinstance(held, Damaged):
+            context.log.warning(f"{held.why}: somebody has spoilt it, and it is written anew")
         panel = read_panel(warehouse.url, pipeline.calendar_mode)
         state = panel_to_bytes(panel)
         panel_from_bytes(state)  # What the sidecar could not load must not be published.

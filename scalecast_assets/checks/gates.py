@@ -19,6 +19,13 @@ from scalecast_assets.assets.comparison import read_exhibit, read_verdict
 from scalecast_assets.assets.training import open_training_set, snapshot_path
 from scalecast_assets.forecasting.artefact import Exhibit
 from scalecast_assets.forecasting.candidates.base import onnx_predictor
+from scalecast_assets.forecasting.coverage_report import (
+    allowed_difference,
+    coverage_of,
+    is_near_nominal,
+    overall,
+    why_no_intervals,
+)
 from scalecast_assets.forecasting.parity import TOLERANCE, check_parity
 from scalecast_assets.forecasting.training_rows import Float32, Float64
 from scalecast_assets.forecasting.training_set import TrainingSet
@@ -41,6 +48,9 @@ BLOCKING: Final = {
 WARNING: Final = {
     "learned_model_beats_baselines": "A learned model beats naive and 7-day mean.",
     "winner_beats_seasonal_naive": "The winner beats the same weekday of last week.",
+    "interval_coverage_is_near_nominal": (
+        "On the holdout each level's intervals cover what it says, within five points or chance."
+    ),
 }
 
 MODEL_GATES: Final = tuple(
@@ -172,7 +182,26 @@ def warnings_of(verdict: Mapping[str, Any]) -> dict[str, GateResult]:
             f"MAE {winner:.4g} of {verdict['contender']} beside {seasonal:.4g} of seasonal naive",
             {"winner_mae": winner, "seasonal_naive_mae": seasonal},
         ),
+        "interval_coverage_is_near_nominal": coverage_is_near(verdict),
     }
+
+
+def coverage_is_near(verdict: Mapping[str, Any]) -> GateResult:
+    """Say what the contender's intervals covered on the holdout, at each level."""
+    levels = overall(coverage_of(verdict))
+    if not levels:
+        why = why_no_intervals(verdict)
+        return GateResult(True, f"Cannot tell: no intervals, {why}", {"compared": False})
+    found = ", ".join(
+        f"{row.covered:.1%} in the {level} % interval (allowed ±{allowed_difference(row):.1%})"
+        for level, row in levels.items()
+    )
+    rows = next(iter(levels.values())).rows
+    return GateResult(
+        all(map(is_near_nominal, levels.values())),
+        f"of {rows:,} answers {found}",
+        {"rows": rows, **{f"covered_{level}": row.covered for level, row in levels.items()}},
+    )
 
 
 def _number(value: float) -> float | str:

@@ -21,8 +21,10 @@ from scalecast_assets.commands.progress import Progress
 from scalecast_assets.commands.runner import RunResult, execute
 from scalecast_assets.commands.uploads import Given, upload
 from scalecast_assets.contract.bundle import read_manifest
+from scalecast_assets.contract.intervals import DEFAULT_LEVEL
 from scalecast_assets.contract.pointers import read_serving
 from scalecast_assets.contract.store import ObjectStore
+from scalecast_assets.forecasting.coverage_report import coverage_of, overall
 from scalecast_assets.ingest.intake import READABLE
 from scalecast_assets.resources.configured import store_of
 from scalecast_assets.resources.model_records import Promotion, promotion_of_run
@@ -67,6 +69,8 @@ class Outcome:
     promotion: Promotion | None
     champion: dict[str, Any] | None
     """What is served after the run, whether or not the run got as far as comparing."""
+    coverage: dict[str, Any] | None = None
+    """What the intervals of what is served covered on its holdout, from its manifest."""
 
     @property
     def waiting(self) -> list[str]:
@@ -126,6 +130,7 @@ class Outcome:
             "rows_published": self.rows_published,
             "leaderboard": promotion.leaderboard if promotion else [],
             "champion": self.champion,
+            "coverage": self.coverage,
             "promoted": bool(promotion and promotion.outcome == "promoted"),
             "why": self.why,
             "seconds": round(self.seconds, 1),
@@ -170,7 +175,9 @@ def run_everything(
             again=again,
             say=progress.console.print,
         )
-    return _collect(runtime, runs, about, _champion(store), time.monotonic() - began)
+    outcome = _collect(runtime, runs, about, _champion(store), time.monotonic() - began)
+    outcome.coverage = _coverage(store)
+    return outcome
 
 
 def retrain(runtime: Runtime) -> Outcome:
@@ -214,6 +221,11 @@ def _print(outcome: Outcome, console: Console) -> None:
     console.print(leaderboard_table(promotion.leaderboard))
     console.print(f"{promotion.outcome.capitalize()}: {promotion.why}", markup=False)
     console.print(f"Served: {promotion.candidate} {promotion.version}, {outcome.seconds:.0f} s.")
+    covered = overall(coverage_of({"coverage": outcome.coverage})).get(DEFAULT_LEVEL)
+    if covered:
+        console.print(
+            f"Intervals: {covered.covered:.1%} of the holdout's sales in the {DEFAULT_LEVEL} % one."
+        )
     for sentence in [*outcome.waiting, *outcome.unreadable]:
         console.print(f"[red]Not finished.[/] {escape(sentence)}")
 
@@ -284,6 +296,11 @@ def files_of(
     found = {file["sha256"] for file in files}
     nowhere = {"state": NOT_LANDED, "rows": None, "reason": None}
     return files + [{**file._asdict(), **nowhere} for file in about if file.sha256 not in found]
+
+
+def _coverage(store: ObjectStore) -> dict[str, Any] | None:
+    held = read_serving(store)
+    return read_manifest(store, held.pointer.version)[0].coverage if held else None
 
 
 def _champion(store: ObjectStore) -> dict[str, Any] | None:

@@ -9,9 +9,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from scalecast_assets.contract.bundle import read_manifest
+from scalecast_assets.contract.intervals import DEFAULT_LEVEL
 from scalecast_assets.contract.pointers import read_serving, read_state_pointer
 from scalecast_assets.contract.store import ObjectStore
 from scalecast_assets.forecasting.budget import DEFAULT_BUDGETS
+from scalecast_assets.forecasting.coverage_report import coverage_of, overall
 from scalecast_assets.promotion.publishing import list_versions
 from scalecast_assets.promotion.switching import rollback
 from scalecast_assets.resources.configured import store_of
@@ -66,6 +68,7 @@ def read_models(settings: Settings) -> Facts:
                 "version": version,
                 "candidate": manifest.candidate,
                 "holdout_mae": row["mae"] if row else None,
+                "coverage": manifest.coverage,
                 "fit_cutoff": manifest.fit_cutoff,
                 "created_at": manifest.created_at,
                 "served": served["model"] is not None and served["model"]["version"] == version,
@@ -149,13 +152,16 @@ def print_models(facts: Facts) -> None:
     if not facts["versions"]:
         console.print("No model yet: scalecast run")
         return
-    table = Table("version", "candidate", "holdout MAE", "fitted up to", "made", "")
+    inside = f"in {DEFAULT_LEVEL} % interval"
+    table = Table("version", "candidate", "holdout MAE", inside, "fitted up to", "made", "")
     for model in facts["versions"]:
         mae = model["holdout_mae"]
+        covered = overall(coverage_of(model)).get(DEFAULT_LEVEL)
         table.add_row(
             model["version"],
             model["candidate"],
             "–" if mae is None else f"{mae:.3f}",
+            "–" if covered is None else f"{covered.covered:.1%}",
             model["fit_cutoff"],
             model["created_at"][:16].replace("T", " "),
             "served" if model["served"] else "",

@@ -5,6 +5,7 @@ them in order and waits. Postgres belongs to ``runtime.running`` and outlives th
 """
 
 import contextlib
+import ctypes
 import os
 import signal
 import socket
@@ -13,7 +14,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -27,6 +28,7 @@ UI_PORT: Final = 3000
 API_PORT: Final = 8000
 CODE_PORT: Final = 4266
 STOP_SECONDS: Final = 15.0
+_SET_PARENT_DEATH_SIGNAL: Final = 1
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ class Services:
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **environment},
                 start_new_session=True,
+                preexec_fn=_end_with_parent(os.getpid()),
             )
 
     def wait_ready(self, service: Service, timeout_seconds: float = 120.0) -> None:
@@ -211,6 +214,24 @@ def _serves_code(address: str) -> bool:
         except grpc.RpcError:
             return False
     return bool(found.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+def _end_with_parent(parent: int) -> Callable[[], None] | None:
+    """What a child does first, so that it is told to end when this process is killed.
+
+    Two daemons must not meet: the one of a killed ``scalecast up``, and that of the next. Only
+    Linux can be asked for this.
+    """
+    if sys.platform != "linux":
+        return None
+    control = ctypes.CDLL(None, use_errno=True).prctl
+
+    def ask() -> None:
+        control(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
+        if os.getppid() != parent:  # it was killed in between
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    return ask
 
 
 def _signal_group(child: subprocess.Popen[bytes], number: int) -> None:

@@ -13,9 +13,11 @@ from typing import Any, Final
 
 from scalecast_assets.contract.columns import FEATURES, feature_contract_hash
 from scalecast_assets.contract.encoders import MAX_ENCODERS_BYTES, Encoders
+from scalecast_assets.contract.intervals import MAX_INTERVALS_BYTES, IntervalTable
 from scalecast_assets.contract.layout import (
     CLAIM,
     ENCODERS,
+    INTERVALS,
     MANIFEST,
     MODEL,
     model_key,
@@ -29,7 +31,11 @@ from scalecast_assets.contract.strict_json import Fields, check_format, dump_jso
 FORMAT: Final = 1
 REQUIRED_FILES: Final = (MODEL, ENCODERS)
 MAX_MANIFEST_BYTES: Final = 16 * 1024 * 1024
-MAX_FILE_BYTES: Final[Mapping[str, int]] = {MODEL: 100_000_000, ENCODERS: MAX_ENCODERS_BYTES}
+MAX_FILE_BYTES: Final[Mapping[str, int]] = {
+    MODEL: 100_000_000,
+    ENCODERS: MAX_ENCODERS_BYTES,
+    INTERVALS: MAX_INTERVALS_BYTES,
+}
 MAX_OTHER_FILE_BYTES: Final = 4 * 1024**3
 
 _FILE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
@@ -59,7 +65,8 @@ class Manifest:
 
     ``scored_fit_cutoff`` is the last day the leaderboard's fit saw, ``fit_cutoff`` the last day the
     served artefact saw. ``params`` is the recipe: enough to fit it again. ``leaderboard`` holds one
-    object per candidate and reference, an undefined metric as ``None``.
+    object per candidate and reference, an undefined metric as ``None``. ``coverage`` says what the
+    intervals covered on the holdout; ``None`` in bundles from before there were intervals.
     """
 
     version: str
@@ -79,6 +86,7 @@ class Manifest:
     run_id: str | None
     created_at: str
     files: dict[str, FileEntry]
+    coverage: dict[str, Any] | None = None
 
     def to_bytes(self) -> bytes:
         """Serialise deterministically, and only if ``parse`` would accept the result."""
@@ -109,6 +117,7 @@ class Manifest:
             run_id=fields.optional_text("run_id"),
             created_at=fields.instant("created_at"),
             files=_files(fields),
+            coverage=fields.optional_object("coverage"),
         )
         fields.done()
         if manifest.scored_fit_cutoff > manifest.fit_cutoff:
@@ -137,6 +146,8 @@ class Bundle:
     manifest_sha256: str
     onnx: bytes
     encoders: Encoders
+    intervals: IntervalTable | None
+    """None in a bundle without ``intervals.json``: its forecasts have no bounds."""
 
 
 def read_manifest(store: ObjectStore, version: str) -> tuple[Manifest, str]:
@@ -149,7 +160,7 @@ def read_manifest(store: ObjectStore, version: str) -> tuple[Manifest, str]:
 
 
 def read_bundle(store: ObjectStore, version: str, manifest_sha256: str | None = None) -> Bundle:
-    """Read manifest, ONNX graph and encoders, and verify size and sha256 of each.
+    """Read manifest, ONNX graph, encoders and intervals, and verify size and sha256 of each.
 
     ``manifest_sha256`` is what the serving pointer says. Raises ``BundleError`` if anything is
     missing, altered, too large, or made for another feature contract.
@@ -161,7 +172,10 @@ def read_bundle(store: ObjectStore, version: str, manifest_sha256: str | None = 
         )
     manifest.check_contract()
     onnx, encoders = (_read_verified(store, manifest, name) for name in REQUIRED_FILES)
-    return Bundle(manifest, found, onnx, Encoders.parse(encoders))
+    intervals = None
+    if INTERVALS in manifest.files:
+        intervals = IntervalTable.parse(_read_verified(store, manifest, INTERVALS))
+    return Bundle(manifest, found, onnx, Encoders.parse(encoders), intervals)
 
 
 def read_pointed_bundle(store: ObjectStore, pointer: ServingPointer) -> Bundle:
@@ -175,6 +189,11 @@ def read_state(store: ObjectStore, pointer: StatePointer) -> bytes:
     data = _read(store, state_key(pointer.sha256), pointer.size, what)
     _check_content(what, data, FileEntry(pointer.sha256, pointer.size))
     return data
+
+
+def read_file(store: ObjectStore, manifest: Manifest, name: str) -> bytes:
+    """Return the verified bytes of a file that the manifest names; raises ``BundleError``."""
+    return _read_verified(store, manifest, name)
 
 
 def verify_files(store: ObjectStore, manifest: Manifest, skip: Container[str] = ()) -> None:

@@ -8,6 +8,7 @@ raises ``FEATURE_SEMANTICS`` in ``columns.py``. How far a series looks back is t
 from datetime import date
 from functools import lru_cache
 from math import nan, sqrt
+from operator import mul
 from typing import Any, Final
 
 import numpy as np
@@ -93,16 +94,16 @@ def features_one(
     """Do the same as :func:`features` for one row ``(16,)``, without the cost of arrays."""
     window = panel.window_one(series, day)
     half = WINDOW - _WEEK
-    fortnight = [v for v, counts in zip(window.values, window.counted, strict=True) if counts]
-    week = [
-        v for v, counts in zip(window.values[half:], window.counted[half:], strict=True) if counts
-    ]
-    mean_14 = sum(fortnight) / len(fortnight) if fortnight else nan
-    mean_7, spread = mean_14, 0.0
-    if week:
-        mean_7 = sum(week) / len(week)
-    if len(week) > 1:
-        spread = sqrt(sum((v - mean_7) * (v - mean_7) for v in week) / (len(week) - 1))
+    week, counted = window.values[half:], window.counted[half:]
+    n_14, n_7 = sum(window.counted), sum(counted)
+    mean_14 = sum(window.values) / n_14 if n_14 else nan
+    mean_7 = sum(week) / n_7 if n_7 else mean_14
+    spread = 0.0
+    if n_7 > 1:
+        if n_7 < _WEEK:
+            week = [v for v, counts in zip(week, counted, strict=True) if counts]
+        off = [v - mean_7 for v in week]
+        spread = sqrt(sum(map(mul, off, off)) / (n_7 - 1))
     row = np.array(
         (
             *calendar_one(day),

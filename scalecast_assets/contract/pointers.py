@@ -5,6 +5,7 @@ They are written by compare-and-swap only: ``serving/model.json`` by promotion a
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Final, Generic, TypeVar
 
@@ -107,16 +108,48 @@ class Held(Generic[P]):
     etag: str
 
 
+@dataclass(frozen=True)
+class Damaged:
+    """A pointer that was spoilt: why it cannot be read, and the etag to write it anew by."""
+
+    why: str
+    etag: str
+
+
 def read_serving(store: ObjectStore) -> Held[ServingPointer] | None:
     """Return the serving pointer, or ``None`` before the first promotion."""
-    blob = _read(store, MODEL_POINTER)
-    return None if blob is None else Held(ServingPointer.parse(blob.body), blob.etag)
+    found = find_serving(store)
+    if isinstance(found, Damaged):
+        raise BundleError(f"{found.why}; `scalecast rollback VERSION` writes the pointer anew")
+    return found
 
 
 def read_state_pointer(store: ObjectStore) -> Held[StatePointer] | None:
     """Return the state pointer, or ``None`` before the first state."""
-    blob = _read(store, STATE_POINTER)
-    return None if blob is None else Held(StatePointer.parse(blob.body), blob.etag)
+    found = find_state_pointer(store)
+    if isinstance(found, Damaged):
+        raise BundleError(f"{found.why}; materialize serving_state, which writes the pointer anew")
+    return found
+
+
+def find_serving(store: ObjectStore) -> Held[ServingPointer] | Damaged | None:
+    """As ``read_serving``, for who can do without what a damaged pointer said."""
+    return _find(store, MODEL_POINTER, ServingPointer.parse)
+
+
+def find_state_pointer(store: ObjectStore) -> Held[StatePointer] | Damaged | None:
+    """As ``read_state_pointer``, for who can do without what a damaged pointer said."""
+    return _find(store, STATE_POINTER, StatePointer.parse)
+
+
+def _find(store: ObjectStore, key: str, parse: Callable[[bytes], P]) -> Held[P] | Damaged | None:
+    blob = _read(store, key)
+    if blob is None:
+        return None
+    try:
+        return Held(parse(blob.body), blob.etag)
+    except BundleError as error:
+        return Damaged(str(error), blob.etag)
 
 
 def _read(store: ObjectStore, key: str) -> Blob | None:

@@ -87,6 +87,13 @@ class Fields:
             return None
         return self.text(name)
 
+    def optional_object(self, name: str) -> dict[str, Any] | None:
+        """An object, or null, or nothing at all where the writer did not know the field."""
+        if self._left.get(name) is None:
+            self._left.pop(name, None)
+            return None
+        return self.take(name, dict)
+
     def sha256(self, name: str) -> str:
         """A sha256 in lower-case hex."""
         value = self.take(name, str)

@@ -11,7 +11,9 @@ from typing import Any
 
 from scalecast_assets.contract import layout
 from scalecast_assets.contract.columns import FEATURES
+from scalecast_assets.contract.strict_json import dump_json
 from scalecast_assets.forecasting.artefact import Artefact, Exhibit
+from scalecast_assets.forecasting.coverage_report import coverage_of, why_no_intervals
 from scalecast_assets.forecasting.leaderboard import Decision, LeaderboardRow
 from scalecast_assets.forecasting.report import Curve, ModelReport, SourceFile, render_html
 from scalecast_assets.forecasting.training_set import TrainingSet
@@ -40,6 +42,7 @@ def manifest_fields(
         "horizon_days": judged.horizon_days,
         "params": judged.params,
         "leaderboard": verdict["leaderboard"],
+        "coverage": verdict.get("coverage"),
         **origin,
     }
 
@@ -60,6 +63,8 @@ def bundle_files(
         layout.REPORT: _report(version, verdict, exhibit.artefact, training_set, raw_files),
         layout.NATIVE_ENCODERS: pickle.dumps(ids),
     }
+    if verdict.get("intervals") is not None:
+        files[layout.INTERVALS] = dump_json(verdict["intervals"], layout.INTERVALS)
     if exhibit.pickled is not None:
         files[layout.NATIVE_MODEL] = exhibit.pickled
     return files
@@ -99,6 +104,8 @@ def _report(
         files=[SourceFile(**file) for file in raw_files],
         made_at=dt.datetime.now(dt.UTC).isoformat(timespec="minutes"),
         notes=judged.notes,
+        coverage=coverage_of(verdict),
+        why_no_intervals=why_no_intervals(verdict),
     )
     return render_html(report).encode()
 

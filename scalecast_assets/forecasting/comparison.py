@@ -5,6 +5,7 @@ What a score is lives in ``evaluation.py``, the rule of choosing in ``leaderboar
 result is the asset's.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from scalecast_assets import keys
 from scalecast_assets.contract.encoders import Encoders
 from scalecast_assets.forecasting.artefact import Artefact
 from scalecast_assets.forecasting.budget import Budget
+from scalecast_assets.forecasting.calibration import CalibratedIntervals
 from scalecast_assets.forecasting.candidates import candidate
 from scalecast_assets.forecasting.candidates.base import FittedModel, Log, onnx_predictor
 from scalecast_assets.forecasting.evaluation import Holdout, Scores, score
@@ -54,6 +56,8 @@ class Comparison:
     scores: dict[str, Scores]
     decision: Decision
     contender: str
+    intervals: CalibratedIntervals
+    """The contender's."""
     frozen_champion: LeaderboardRow | None
     """The champion as it is served, on the days after its own fit; None if there are none."""
 
@@ -115,7 +119,18 @@ def compare(
         no_champion=no_champion,
     )
     contender = min((row for row in rows if row.name in candidates), key=lambda row: row.mae).name
-    return Comparison(origin, holdout, ranked(rows), scores, decision, contender, frozen)
+    best, graph = candidates[contender]
+    intervals = CalibratedIntervals.of(
+        training_set,
+        origin,
+        contender,
+        best.params,
+        onnx_predictor(graph),
+        budget=budget_of(contender),
+        seed=seed,
+        log=log,
+    )
+    return Comparison(origin, holdout, ranked(rows), scores, decision, contender, intervals, frozen)
 
 
 def refit_winner(
@@ -160,7 +175,7 @@ def _score_frozen(champion: Champion, holdout: Holdout) -> LeaderboardRow | None
 def to_json(comparison: Comparison, **more: Any) -> dict[str, Any]:
     """Return what is kept of a comparison beside the candidates."""
     decision = comparison.decision
-    frozen = comparison.frozen_champion
+    frozen, table = comparison.frozen_champion, comparison.intervals.table
     return {
         "origin": comparison.origin,
         "leaderboard": [row.to_json() for row in comparison.rows],
@@ -170,6 +185,8 @@ def to_json(comparison: Comparison, **more: Any) -> dict[str, Any]:
         "why": decision.why,
         "beats_baselines": decision.beats_baselines,
         "frozen_champion": frozen.to_json() if frozen else None,
+        "intervals": None if table is None else json.loads(table.to_bytes()),
+        "coverage": comparison.intervals.to_json(),
         "scored_rows": len(comparison.holdout),
         "unscored_rows": comparison.holdout.unscored,
         **more,

@@ -15,6 +15,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from scalecast_assets.contract.intervals import DEFAULT_LEVEL
+from scalecast_assets.forecasting.calibration import CalibratedIntervals
+from scalecast_assets.forecasting.conformal import CoverageRow
+from scalecast_assets.forecasting.coverage_report import HEAD, coverage_table, overall
 from scalecast_assets.forecasting.evaluation import Holdout, Scores
 from scalecast_assets.forecasting.leaderboard import Decision, LeaderboardRow, cells, ranked
 from scalecast_assets.forecasting.training_rows import Float64, Int32
@@ -64,7 +68,8 @@ _STYLE: dict[Any, Any] = {
 class Curve:
     """Actual beside forecast of one thing, day by day; days count from 1970-01-01.
 
-    ``forecast`` and ``baseline`` stand on ``forecast_day``, the scored days after the origin.
+    ``forecast`` and ``baseline`` stand on ``forecast_day``, the scored days after the origin; so do
+    ``lower`` and ``upper``, its interval, where there is one (sums of series have none).
     """
 
     title: str
@@ -74,6 +79,8 @@ class Curve:
     forecast: Float64
     baseline: Float64
     baseline_name: str
+    lower: Float64 | None = None
+    upper: Float64 | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the curve as plain lists, for the verdict."""
@@ -86,7 +93,9 @@ class Curve:
     def from_json(cls, values: Mapping[str, Any]) -> "Curve":
         """Return the curve written by ``to_json``."""
         days = {name: np.array(values[name], np.int32) for name in ("day", "forecast_day")}
-        units = {n: np.array(values[n], np.float64) for n in ("actual", "forecast", "baseline")}
+        names = ("actual", "forecast", "baseline", "lower", "upper")
+        given = {name: values[name] for name in names if values.get(name) is not None}
+        units = {name: np.array(column, np.float64) for name, column in given.items()}
         return cls(**{**values, **days, **units})
 
 
@@ -123,6 +132,8 @@ class ModelReport:
     files: Sequence[SourceFile]
     made_at: str
     notes: Sequence[str] = field(default=())
+    coverage: Sequence[CoverageRow] = ()
+    why_no_intervals: str | None = None
 
 
 def curves(
@@ -132,10 +143,12 @@ def curves(
     baseline: Scores,
     baseline_name: str = NAIVE_BASELINE,
     n_series: int = 3,
+    intervals: CalibratedIntervals | None = None,
 ) -> list[Curve]:
     """Return the total of the scored series, then the ``n_series`` that sell most.
 
-    Days on which nothing was scored have no forecast in the total.
+    Days on which nothing was scored have no forecast in the total. ``intervals`` are those of the
+    model whose ``scores`` they are.
     """
     sold = np.bincount(holdout.series, weights=holdout.actual, minlength=training_set.n_series)
     sold[np.setdiff1d(np.arange(training_set.n_series), holdout.chosen)] = -1
@@ -145,13 +158,14 @@ def curves(
         store = training_set.store_ids[training_set.series_store[at]]
         product = training_set.product_ids[training_set.series_product[at]]
         groups.append((f"{product} in {store}", np.array([at])))
-    found = []
+    found: list[Curve] = []
     for title, series in groups:
         past = np.isin(training_set.series, series) & (training_set.day <= holdout.origin_day)
         past &= training_set.day > holdout.origin_day - SHOWN_DAYS
         mine = np.isin(scores.series, series)
         before, before_sum = _daily(training_set.day[past], training_set.quantity[past])
         days, actual = _daily(scores.day[mine], scores.actual[mine])
+        band = intervals.band(int(series[0]), days) if intervals and len(found) else None
         found.append(
             Curve(
                 title=title,
@@ -161,6 +175,8 @@ def curves(
                 forecast=_daily(scores.day[mine], scores.forecast[mine])[1],
                 baseline=_daily(scores.day[mine], baseline.forecast[mine])[1],
                 baseline_name=baseline_name,
+                lower=band[0] if band else None,
+                upper=band[1] if band else None,
             )
         )
     return found
@@ -221,6 +237,10 @@ def render_html(report: ModelReport) -> str:
         importances=plot_importances(report.importances).decode() if report.importances else "",
         bars=plot_leaderboard(report.rows, served.name).decode(),
         unscored={reason: n for reason, n in report.unscored.items() if n},
+        level=DEFAULT_LEVEL,
+        covered=overall(report.coverage).get(DEFAULT_LEVEL),
+        coverage_head=HEAD,
+        coverage=coverage_table(report.coverage),
     )
 
 
@@ -277,6 +297,11 @@ def _draw_curve(axes: "Axes", curve: Curve, *, large: bool) -> None:
 
     day, ahead = (np.asarray(d, dtype="datetime64[D]") for d in (curve.day, curve.forecast_day))
     axes.axvspan(ahead[0], ahead[-1], color="#eef2f6", linewidth=0)
+    if curve.lower is not None and curve.upper is not None:
+        band = f"{DEFAULT_LEVEL} % interval"
+        axes.fill_between(
+            ahead, curve.lower, curve.upper, color=_FORECAST, alpha=0.18, linewidth=0, label=band
+        )
     axes.plot(day, curve.actual, color=_INK, linewidth=1.2, label="sold")
     axes.plot(ahead, curve.forecast, color=_FORECAST, linewidth=1.8, label="forecast")
     name = TITLES.get(curve.baseline_name, curve.baseline_name)

@@ -15,6 +15,42 @@ STOPPING_SHARE = 0.15
 """The share of the dates, the last ones, on which early stopping watches the error."""
 
 
+CALIBRATION_DAYS = 84
+"""The most days before the holdout on which intervals are calibrated."""
+
+CALIBRATION_SHARE = 3
+"""They take at most the last of so many equal parts of the days before the holdout."""
+
+LEAST_CALIBRATION_DAYS = 14
+
+ORIGIN_STEP = 6
+"""Days from one origin to the next: prime to 7, so that every horizon meets each weekday."""
+
+
+@dataclass(frozen=True)
+class CalibrationCut:
+    """A fit on days up to ``fit_cutoff`` forecasts from each of ``origins`` up to ``until``."""
+
+    fit_cutoff: int
+    origins: tuple[int, ...]
+    until: int
+
+
+def calibration_cut(first_day: int, origin: int) -> CalibrationCut:
+    """Cut the days before the holdout: nothing after ``origin`` is used.
+
+    Raises TrainingError when they are too few.
+    """
+    length = min(CALIBRATION_DAYS, (origin - first_day + 1) // CALIBRATION_SHARE)
+    if length < LEAST_CALIBRATION_DAYS:
+        raise TrainingError(
+            f"intervals are calibrated on the last third of the days before the holdout and need "
+            f"at least {LEAST_CALIBRATION_DAYS}, found {length}; load a longer history"
+        )
+    cutoff = origin - length
+    return CalibrationCut(cutoff, tuple(range(cutoff, origin, ORIGIN_STEP)), origin)
+
+
 @dataclass(frozen=True)
 class Fold:
     """Dates (days since 1970-01-01) to fit on, and later dates to score on."""

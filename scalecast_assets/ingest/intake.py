@@ -6,6 +6,7 @@ up the others, and is read again by every intake. What earlier runs left behind 
 """
 
 import contextlib
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -43,6 +44,8 @@ UNREADABLE: Final = "not read"
 
 READABLE: Final = "every_waiting_file_can_be_read"
 """The check that says so; it blocks nothing."""
+
+_SPOOL: Final = "intake-"
 
 _CLOCKS_DIFFER: Final = timedelta(minutes=1)
 """By so much the clocks of the bucket and of this machine may differ without a word."""
@@ -95,8 +98,8 @@ def take_in(
     asked for by name or for a replacement, or if there is no other file to go on with.
     """
     ensure_schema(conn)
-    with locked(conn, LANDING_LOCK), tempfile.TemporaryDirectory(dir=intake.spool_dir) as spool_dir:
-        work = replace(intake, spool_dir=Path(spool_dir))
+    with locked(conn, LANDING_LOCK), _folder_below(intake.spool_dir) as folder:
+        work = replace(intake, spool_dir=folder)
         with conn.transaction():
             forget_decided(conn)
             give_up_unfinished(conn, intake.run_id)
@@ -131,6 +134,16 @@ def _named(key: str) -> Iterator[None]:
             f"{key}: could not be landed ({type(error).__name__}: {error}); nothing of it is"
             " loaded, and what waits behind it is left for the next run"
         ) from error
+
+
+@contextlib.contextmanager
+def _folder_below(spool_dir: Path | None) -> Iterator[Path]:
+    """A folder for this intake's files, which may be large; those of killed intakes go first."""
+    if spool_dir:
+        for left in spool_dir.glob(f"{_SPOOL}*"):
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=spool_dir, prefix=_SPOOL) as folder:
+        yield Path(folder)
 
 
 def _refuse_to_ignore(intake: Intake, outcomes: Sequence[FileOutcome]) -> None:

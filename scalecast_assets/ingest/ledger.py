@@ -104,13 +104,16 @@ def next_seq_now(conn: Connection) -> int:
 
 
 def next_seq_at(conn: Connection, modified: datetime) -> int:
-    """The first free place from this time on, or from now on if the time is yet to come.
+    """The first free place from this time on; if the time is yet to come, the next there is.
 
-    Clocks that are ahead must not make a file the newest until theirs is reached. Of files with the
-    same time, one run takes the one with the lower key first; across runs the later run's counts
-    later: places that are given do not move.
+    Clocks that are ahead must not make a file the newest until theirs is reached, and where it is
+    ours that was set back, a file must not count as older than those that were published before. Of
+    files with the same time, one run takes the one with the lower key first; across runs the later
+    run's counts later: places that are given do not move.
     """
-    seq = max(1, _microseconds(min(modified, datetime.now(UTC))))
+    if modified > datetime.now(UTC):
+        return next_seq_now(conn)
+    seq = max(1, _microseconds(modified))
     while conn.execute(
         "select 1 from warehouse.file_ledger where file_seq = %s", (seq,)
     ).fetchone():

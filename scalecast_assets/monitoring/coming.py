@@ -13,9 +13,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from scalecast_assets.contract.activity import active_series
 from scalecast_assets.contract.cold_start import SOURCES, ColdStart
-from scalecast_assets.contract.columns import ACTIVE_DAYS, FEATURES, MAX_HORIZON_DAYS
-from scalecast_assets.contract.panel import Bools, Float64s, Ints, ObservedPanel, Panel
+from scalecast_assets.contract.columns import FEATURES, MAX_HORIZON_DAYS
+from scalecast_assets.contract.demand_classes import DemandProfile
+from scalecast_assets.contract.panel import Bools, Float64s, Ints, Panel
 from scalecast_assets.contract.rolling import Forecast, Predict, roll_forward
 from scalecast_assets.monitoring.served import Served
 
@@ -34,6 +36,8 @@ COLUMNS: Final = pa.schema(
         pa.field("price", pa.float64(), nullable=False),
         pa.field("promotion", pa.bool_(), nullable=False),
         pa.field("data_until", pa.date32(), nullable=False),
+        pa.field("lower", pa.float64()),
+        pa.field("upper", pa.float64()),
     ]
 )
 """Of ``ml.forecasts``, the Parquet file and the CSV alike; explained in ``monitoring.sql``."""
@@ -49,7 +53,8 @@ class ComingForecasts:
 
     ``series`` ``(n,)`` index the panel's. ``forecast`` and ``seasonal_naive`` are ``(n, H)``;
     ``reached`` ``(n, H)`` is where the sidecar would answer: not further than 56 days after the
-    last day of the series' store.
+    last day of the series' store. ``bounds`` ``(2, n, H)`` are lower and upper, 80 % between them,
+    NaN where the model has no intervals.
     """
 
     panel: Panel
@@ -59,6 +64,7 @@ class ComingForecasts:
     forecast: Forecast
     seasonal_naive: Float64s
     reached: Bools
+    bounds: Float64s
 
     @classmethod
     def of(cls, served: Served, horizon_days: int) -> Self:
@@ -73,6 +79,7 @@ class ComingForecasts:
                 panel, origin, horizon_days, predict, codes, series=series, cold_start=cold_start
             )
 
+        forecast = rolled(served.predict)
         ahead = origin - panel.until[panel.series_store[series]].astype(np.int64)
         steps = ahead[:, None] + np.arange(1, horizon_days + 1)
         return cls(
@@ -80,9 +87,10 @@ class ComingForecasts:
             model_version=served.manifest.version,
             origin_day=origin,
             series=series,
-            forecast=rolled(served.predict),
+            forecast=forecast,
             seasonal_naive=rolled(lambda matrix: matrix[:, _LAG_7]).predictions,
             reached=steps <= MAX_HORIZON_DAYS,
+            bounds=_bounds(served, series, forecast, np.minimum(steps, MAX_HORIZON_DAYS)),
         )
 
     def __len__(self) -> int:
@@ -120,19 +128,19 @@ class ComingForecasts:
             "price": pa.array(self.panel.last_price[series]),
             "promotion": pa.repeat(False, n),
             "data_until": _dates(self.panel.until[store]),
+            "lower": pa.array(self.bounds[0][cells], from_pandas=True),
+            "upper": pa.array(self.bounds[1][cells], from_pandas=True),
         }
         return pa.RecordBatch.from_arrays(list(columns.values()), schema=COLUMNS)
 
 
-def active_series(panel: Panel) -> Bools:
-    """Tell, ``(S,)``, which series had a row within 56 days up to the last day of their store.
-
-    The others are no longer sold: nothing will be compared with a forecast of them.
-    """
-    if isinstance(panel, ObservedPanel):
-        until = panel.until[panel.series_store].astype(np.int64)
-        return np.asarray(panel.row_day[:, -1] >= until - ACTIVE_DAYS)
-    return ~np.isnan(panel.price[:, -1])  # while it is active, each open day has a row
+def _bounds(served: Served, series: Ints, forecast: Forecast, horizon: Ints) -> Float64s:
+    point = forecast.predictions
+    if served.intervals is None:
+        return np.full((2, *point.shape), np.nan)
+    profile = DemandProfile.of(served.panel)
+    demand_class, scale = profile.answered(series[:, None], point, forecast.source)
+    return np.stack(served.intervals.bounds(point, horizon, demand_class, scale))
 
 
 def _dates(days: Ints) -> pa.Array:

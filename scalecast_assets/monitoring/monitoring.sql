@@ -22,6 +22,12 @@ create table if not exists ml.forecasts (
     check (date = origin + horizon)
 );
 
+-- tables made before forecasts had intervals get the columns too
+alter table ml.forecasts add column if not exists lower float8
+constraint forecasts_lower_check check (lower >= 0 and lower <= forecast);
+alter table ml.forecasts add column if not exists upper float8
+constraint forecasts_upper_check check (upper >= forecast and upper < 'Infinity');
+
 comment on table ml.forecasts is
 'Forecasts as they were promised: every active series on each of the coming days, from what was served
 at the time. The same rows as forecasts/<origin>/ in the bucket. One row per (origin, model_version,
@@ -48,6 +54,9 @@ comment on column ml.forecasts.price is
 'The price assumed: the last known one, because no plan was given.';
 comment on column ml.forecasts.promotion is
 'The promotion assumed: none, because no plan was given.';
+comment on column ml.forecasts.lower is
+'Units per day: 80 % of the days are expected between lower and upper. Null if the model has no intervals.';
+comment on column ml.forecasts.upper is 'See lower.';
 comment on column ml.forecasts.data_until is
 'The last final day of the store that the forecast knew; before the origin if it delivers late.';
 

@@ -13,6 +13,7 @@ from scalecast_assets.contract.bundle import (
     read_state,
 )
 from scalecast_assets.contract.encoders import Encoders
+from scalecast_assets.contract.intervals import IntervalTable
 from scalecast_assets.contract.panel import Panel
 from scalecast_assets.contract.pointers import read_serving, read_state_pointer
 from scalecast_assets.contract.rolling import Predict
@@ -33,6 +34,7 @@ class Served:
     encoders: Encoders
     predict: Predict
     panel: Panel
+    intervals: IntervalTable | None = None
 
     @classmethod
     def read(cls, store: ObjectStore) -> Self:
@@ -54,6 +56,7 @@ class Served:
             encoders=bundle.encoders,
             predict=onnx_predictor(bundle.onnx),
             panel=panel_from_bytes(read_state(store, state.pointer)),
+            intervals=bundle.intervals,
         )
 
 

@@ -26,9 +26,11 @@ from scalecast_assets.contract.bundle import (
     max_bytes_of,
 )
 from scalecast_assets.contract.encoders import Encoders
+from scalecast_assets.contract.intervals import IntervalTable
 from scalecast_assets.contract.layout import (
     CLAIM,
     ENCODERS,
+    INTERVALS,
     MANIFEST,
     MODELS_PREFIX,
     is_version,
@@ -43,6 +45,7 @@ Source = bytes | str | os.PathLike[str]
 """A file of a bundle: its bytes, or where it lies."""
 
 _FILLED_IN: Final = {"version", "files", "created_at"}
+_OPTIONAL: Final = {"coverage"}
 _MAX_CLAIMS: Final = 1000
 _CHUNK: Final = 1 << 20
 
@@ -69,6 +72,8 @@ def publish_bundle(
     with _snapshot(files) as (sources, entries):
         if ENCODERS in sources:
             Encoders.parse(_bytes_of(sources[ENCODERS]))
+        if INTERVALS in sources:
+            IntervalTable.parse(_bytes_of(sources[INTERVALS]))
         draft = _manifest("0.0.0", manifest_fields, entries)
         draft.to_bytes()
         draft.check_contract()
@@ -85,7 +90,7 @@ def publish_bundle(
 
 def _manifest(version: str, given: Mapping[str, Any], entries: dict[str, FileEntry]) -> Manifest:
     names = {field.name for field in fields(Manifest)} - _FILLED_IN
-    if missing := sorted(names - given.keys()):
+    if missing := sorted(names - given.keys() - _OPTIONAL):
         raise BundleError(f"manifest fields are missing: {', '.join(missing)}")
     if unknown := sorted(given.keys() - names):
         raise BundleError(f"manifest fields are unknown or not yours to give: {', '.join(unknown)}")

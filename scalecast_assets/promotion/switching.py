@@ -17,10 +17,11 @@ from scalecast_assets.contract.layout import (
     state_key,
 )
 from scalecast_assets.contract.pointers import (
+    Damaged,
     Held,
     ServingPointer,
     StatePointer,
-    read_serving,
+    find_serving,
     read_state_pointer,
 )
 from scalecast_assets.contract.store import ObjectNotFound, ObjectStore, PreconditionFailed
@@ -44,7 +45,7 @@ class Switched:
 def promote(
     store: ObjectStore,
     version: str,
-    expected_pointer: Held[ServingPointer] | None,
+    expected_pointer: Held[ServingPointer] | Damaged | None,
     traffic: dict[str, float] | None = None,
 ) -> Switched:
     """Serve ``version``, if the pointer still is what ``read_serving`` gave the caller.
@@ -55,7 +56,7 @@ def promote(
     """
     shares = {version: 1.0} if traffic is None else traffic
     digests = {name: _verified(store, name) for name in {version, *shares}}
-    before = expected_pointer.pointer if expected_pointer else None
+    before = expected_pointer.pointer if isinstance(expected_pointer, Held) else None
     pointer = ServingPointer(version, digests[version], _previous(before, version), shares)
     if pointer == before:
         return Switched(pointer, False, f"{version} is served already; nothing to do")
@@ -69,10 +70,11 @@ def promote(
 def rollback(store: ObjectStore, version: str) -> Switched:
     """Serve an earlier (or later) complete version again; to the served one changes nothing.
 
-    Raises ``BundleError`` if it does not exist or is damaged, ``ConcurrentPromotion`` if the
+    A damaged pointer is written anew; what was served before is then not known. Raises
+    ``BundleError`` if the version does not exist or is damaged, ``ConcurrentPromotion`` if the
     pointer moved meanwhile.
     """
-    held = read_serving(store)
+    held = find_serving(store)
     if held is None:
         raise BundleError("nothing is served yet, so there is nothing to roll back; promote first")
     if not is_version(version):
@@ -92,7 +94,7 @@ def publish_state(
     data_until: str,
     contract_hash: str,
     schema: int,
-    expected_pointer: Held[StatePointer] | None,
+    expected_pointer: Held[StatePointer] | Damaged | None,
 ) -> StatePointer:
     """Store the state under its sha256 and point to it, if the pointer still is the expected one.
 
@@ -106,7 +108,7 @@ def publish_state(
     store.put(
         state_key(digest), state
     )  # overwriting repairs a damaged copy; the bytes are the same
-    if expected_pointer is not None and expected_pointer.pointer == pointer:
+    if isinstance(expected_pointer, Held) and expected_pointer.pointer == pointer:
         _still(store, expected_pointer)
         return pointer
     _swap(store, STATE_POINTER, data, expected_pointer.etag if expected_pointer else None)
@@ -124,8 +126,8 @@ def _not_purged(store: ObjectStore, pointer: ServingPointer, before: ServingPoin
     gone = [v for v in pointer.traffic if not store.exists(model_key(v, MANIFEST))]
     if not gone:
         return
-    held = read_serving(store)
-    if before and held and held.pointer == pointer:
+    held = find_serving(store)
+    if before and isinstance(held, Held) and held.pointer == pointer:
         _swap(store, MODEL_POINTER, before.to_bytes(), held.etag)
     raise ConcurrentPromotion(
         f"version {', '.join(gone)} was purged meanwhile; what was served before is served. Choose "

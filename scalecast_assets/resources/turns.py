@@ -109,6 +109,17 @@ def let_training_end(database_url: str, say: Callable[[str], None]) -> None:
 
 
 @contextmanager
+def training_held_off(conn: Connection) -> Iterator[bool]:
+    """Keep trainings from beginning while the block lasts; False, at once, if one is under way."""
+    held = _is_locked_by_us(conn, _TRAINING_LOCK)
+    try:
+        yield held
+    finally:
+        if held and not conn.closed:
+            conn.execute("select pg_advisory_unlock(hashtextextended(%s, 0))", (_TRAINING_LOCK,))
+
+
+@contextmanager
 def loading_by_hand(
     database_url: str, instance: dg.DagsterInstance, say: Callable[[str], None]
 ) -> Iterator[None]:
@@ -157,17 +168,6 @@ def _refreshing(instance: dg.DagsterInstance, run_id: str | None, conn: Connecti
         if time.time() - begun < BEGINNING_SECONDS or lives(run.run_id, conn):
             return run.run_id
     return None
-
-
-@contextmanager
-def training_held_off(conn: Connection) -> Iterator[bool]:
-    """Keep trainings from beginning while the block lasts; False, at once, if one is under way."""
-    held = _is_locked_by_us(conn, _TRAINING_LOCK)
-    try:
-        yield held
-    finally:
-        if held and not conn.closed:
-            conn.execute("select pg_advisory_unlock(hashtextextended(%s, 0))", (_TRAINING_LOCK,))
 
 
 def lives(run_id: str, conn: Connection) -> bool:

@@ -2,11 +2,11 @@
 
 import json
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 
 from serving.errors import ApiError, problem
-from serving.routes.dependencies import CurrentReloader
-from serving.schemas import ErrorReply, ModelReply, StateReply
+from serving.routes.dependencies import errors, parts_of
+from serving.schemas import ModelReply, StateReply
 from serving.state import LoadedState
 
 router = APIRouter(tags=["operation"])
@@ -15,10 +15,11 @@ router = APIRouter(tags=["operation"])
 @router.get(
     "/model",
     summary="The model that answers now",
-    responses={503: {"model": ErrorReply, "description": "No model is loaded yet"}},
+    responses=errors(401, 503),
 )
-async def model(reloader: CurrentReloader) -> ModelReply:
+async def model(request: Request) -> ModelReply:
     """Return version, metrics beside the baselines, training data and lineage of the model."""
+    reloader = parts_of(request).reloader
     forecaster = reloader.current
     loaded = forecaster.model if forecaster else reloader.model.value
     if loaded is None:
@@ -29,6 +30,8 @@ async def model(reloader: CurrentReloader) -> ModelReply:
         model_version=loaded.version,
         manifest_sha256=loaded.manifest_sha256,
         loaded_at=loaded.loaded_at,
+        features=list(loaded.manifest.features),
+        metrics=list(loaded.manifest.leaderboard),
         manifest=json.loads(loaded.manifest.to_bytes()),
         previous=loaded.previous,
         state=_described(state) if state else None,

@@ -13,6 +13,7 @@ from scalecast_assets.ingest.schema import Connection
 from scalecast_assets.monitoring.coming import ComingForecasts
 from scalecast_assets.monitoring.handover import HandedOver, hand_over
 from scalecast_assets.monitoring.served import Served
+from tests.interval_tables import plain_table
 from tests.serving.makers import (
     LAST_DAY,
     World,
@@ -45,6 +46,8 @@ class Promised(NamedTuple):
     price: float
     promotion: bool
     data_until: dt.date
+    lower: float | None
+    upper: float | None
 
 
 def late_world(days_late: int) -> World:
@@ -56,8 +59,21 @@ def late_world(days_late: int) -> World:
     return world
 
 
-def serve(home: DirectoryStore, world: World, calendar: Calendar = "store") -> Served:
-    sha256 = write_bundle(home, "1.0.0", linear_graph(), world.encoders, calendar=calendar)
+def serve(
+    home: DirectoryStore,
+    world: World,
+    calendar: Calendar = "store",
+    *,
+    with_intervals: bool = True,
+) -> Served:
+    sha256 = write_bundle(
+        home,
+        "1.0.0",
+        linear_graph(),
+        world.encoders,
+        calendar=calendar,
+        intervals=plain_table().to_bytes() if with_intervals else None,
+    )
     point_at(home, "1.0.0", sha256)
     write_state(home, world.panel(calendar))
     return Served.read(home)

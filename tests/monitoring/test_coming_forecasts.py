@@ -58,6 +58,8 @@ def test_every_row_is_what_the_sidecar_answers_for_that_day(
             Question(row.date, row.store_id, row.product_id, row.price, row.promotion)
         )
         assert row.forecast == pytest.approx(answer.prediction, rel=1e-6)
+        assert row.lower == pytest.approx(answer.interval.lower, rel=1e-6, abs=1e-6)
+        assert row.upper == pytest.approx(answer.interval.upper, rel=1e-6)
         assert (row.source, row.store_open) == (answer.source, answer.store_open)
         assert row.data_until == answer.data_until
         assert row.date == row.origin + row.horizon * DAY
@@ -66,6 +68,14 @@ def test_every_row_is_what_the_sidecar_answers_for_that_day(
     assert {row.source for row in rows} == {"model", "series_mean"}
     assert {row.data_until for row in rows if row.store_id == LATE} == {LAST_DAY - days_late * DAY}
     assert {row.store_id for row in rows if not row.store_open} == {CLOSED_ON_SUNDAYS}
+
+
+def test_a_model_without_intervals_promises_no_bounds(
+    connection: Connection, home: DirectoryStore, folder: Path
+) -> None:
+    served = serve(home, make_world(), with_intervals=False)
+    hand_over(ComingForecasts.of(served, HORIZON), connection, home, folder)
+    assert {(row.lower, row.upper) for row in promised(connection)} == {(None, None)}
 
 
 def test_beside_each_forecast_stands_the_same_weekday_last_week_known_at_the_origin(

@@ -70,6 +70,25 @@ def test_tables_that_are_there_are_not_touched_again(
     assert len(digest) == 64
 
 
+def test_a_table_from_before_forecasts_had_intervals_gets_their_columns(
+    connection: Connection,
+) -> None:
+    connection.execute("alter table ml.forecasts drop column lower, drop column upper")
+    connection.execute("comment on constraint forecasts_pkey on ml.forecasts is 'an older file'")
+    ensure_monitoring(connection)
+    ensure_monitoring(connection)
+    insert = (
+        "insert into ml.forecasts (origin, model_version, store_id, product_id, date, horizon,"
+        " forecast, seasonal_naive, source, store_open, price, promotion, data_until, lower, upper)"
+        " select '2024-01-01', '1.0.0', 'S', 'P', '2024-01-02', 1, 5, 0, 'model', true, 1, false,"
+        " '2024-01-01', %s, %s"
+    )
+    for lower, upper in ((6, 7), (-1, 7), (3, 4), (3, float(np.inf))):
+        with pytest.raises(psycopg.errors.CheckViolation):
+            connection.execute(insert, (lower, upper))
+    connection.execute(insert, (3, 7))
+
+
 def test_numbers_are_told_apart_from_no_number_by_the_database(connection: Connection) -> None:
     with pytest.raises(psycopg.errors.CheckViolation):
         connection.execute(

@@ -18,6 +18,7 @@ from scalecast_assets.contract.columns import FEATURES, Calendar, feature_contra
 from scalecast_assets.contract.encoders import Encoders
 from scalecast_assets.contract.layout import (
     ENCODERS,
+    INTERVALS,
     MANIFEST,
     MODEL,
     MODEL_POINTER,
@@ -181,14 +182,17 @@ def write_bundle(
     *,
     calendar: Calendar = "store",
     spoil: Callable[[Manifest], Manifest] = lambda manifest: manifest,
+    intervals: bytes | None = None,
 ) -> str:
-    """Write ``models/<version>/`` and return the manifest's sha256."""
+    """Write ``models/<version>/`` and return the manifest's sha256; ``intervals`` as its file."""
     files = {
         MODEL: onnx_graph,
         ENCODERS: encoders.to_bytes(),
         NATIVE_MODEL: b"cos\nsystem\n(S'touch /tmp/never'\ntR.",
         REPORT: b"<!doctype html><title>Report</title>",
     }
+    if intervals is not None:
+        files[INTERVALS] = intervals
     for name, data in files.items():
         store.put(model_key(version, name), data)
     manifest = Manifest(

@@ -10,6 +10,7 @@ import pytest
 from scalecast_assets.contract.encoders import Encoders
 from tests.serving.conftest import Home, running
 from tests.serving.makers import (
+    EPOCH,
     LAST_DAY,
     OLD_REQUEST,
     World,
@@ -21,6 +22,8 @@ from tests.serving.makers import (
     write_state,
 )
 from tests.serving.naive_twin import expected_prediction
+from tests.unit.naive_features import History, Sale
+from tests.unit.naive_forecast import naive_unseen
 
 DAY = datetime.timedelta(1)
 
@@ -47,6 +50,9 @@ def test_the_old_request_is_answered_verbatim(any_home: Home, world: World) -> N
         "horizon": 1,
         "data_until": "2024-03-14",
         "store_open": True,
+        "lower": None,
+        "upper": None,
+        "level": None,
     }
 
 
@@ -128,23 +134,25 @@ def test_a_short_series_is_answered_with_its_own_mean(api: httpx.Client, world: 
     assert answer["prediction"] == pytest.approx(mean_of(world, ("STORE_001", "PROD_C")))
 
 
-def test_a_new_product_of_a_store_is_answered_with_its_mean_elsewhere(
-    api: httpx.Client, world: World
+@pytest.mark.parametrize("ahead", [1, 2, 30])
+@pytest.mark.parametrize(
+    ("product", "source"), [("PROD_D", "product_at_store"), ("NEVER SEEN", "store_mean")]
+)
+def test_a_new_product_of_a_store_is_answered_at_the_level_and_the_weekdays_of_the_store(
+    api: httpx.Client, world: World, ahead: int, product: str, source: str
 ) -> None:
-    answer = ask(api, product_id="PROD_D")
+    day = LAST_DAY + ahead * DAY
+    answer = ask(api, product_id=product, date=day.isoformat())
 
-    assert answer["source"] == "product_mean"
-    assert answer["prediction"] == pytest.approx(mean_of(world, ("STORE_002", "PROD_D")))
-
-
-def test_an_unknown_product_is_answered_with_the_mean_of_the_store(
-    api: httpx.Client, world: World
-) -> None:
-    answer = ask(api, product_id="NEVER SEEN")
-
-    pairs = [pair for pair in world.sales if pair[0] == "STORE_001"]
-    assert answer["source"] == "store_mean"
-    assert answer["prediction"] == pytest.approx(mean_of(world, *pairs))
+    history = History(
+        {
+            pair: {(d - EPOCH).days: Sale(q, world.price, False) for d, q in sold.items()}
+            for pair, sold in world.sales.items()
+        }
+    )
+    expected = naive_unseen(history, "STORE_001", product, (day - EPOCH).days, "store")
+    assert (answer["prediction"], answer["source"]) == (pytest.approx(expected[0]), source)
+    assert expected[1] == source
 
 
 def test_an_unknown_store_is_answered_with_the_mean_of_the_product(

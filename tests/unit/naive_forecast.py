@@ -35,6 +35,32 @@ def naive_cold_start(history: History, key: Series, calendar: Calendar) -> tuple
     return next((fmean(pool), source) for source, pool in pools.items() if pool)
 
 
+def naive_unseen(
+    history: History, store: str, product: str, day: int, calendar: Calendar
+) -> tuple[float, str]:
+    """Answer for a pair that never met: a mean, at the store's level and on its weekday."""
+    end = max(d for rows in history.sales.values() for d in rows)
+    rows = [(k, d, sale.quantity) for k, d, sale, _ in final_rows(history, calendar)]
+    late = [(k, q) for k, d, q in rows if d > end - 28]
+    opened = history.open_days(store)
+    here = [(d, q) for k, d, q in rows if k[0] == store and d > opened[-1] - 28]
+    mean = fmean([q for _, q in here])
+    that_weekday = [q for d, q in here if d % 7 == day % 7]
+    share = fmean(that_weekday) / mean if that_weekday and mean > 0 else 1.0
+    share = (len(that_weekday) * share + 20) / (len(that_weekday) + 20)
+    of_product = [q for k, q in late if k[1] == product]
+    if not of_product:
+        return mean * share, "store_mean"
+    sold = usual = n = 0.0
+    for key in {k for k, _ in late if k[0] == store}:
+        own = [q for k, q in late if k == key]
+        elsewhere = [q for k, q in late if k[1] == key[1] and k[0] != store]
+        if elsewhere:
+            sold, usual, n = sold + sum(own), usual + fmean(elsewhere) * len(own), n + 1
+    level = sold / usual if usual > 0 else 1.0
+    return fmean(of_product) * (n * level + 10) / (n + 10) * share, "product_at_store"
+
+
 def naive_roll(
     history: History,
     origin: int,

@@ -9,7 +9,7 @@ import pytest
 from scalecast_assets.alerting.cause import Cause, Look
 from scalecast_assets.alerting.files import TOLERATED_ATTEMPTS, stuck_files
 from scalecast_assets.contract.objects import ObjectInfo, ObjectStore, ObjectUnreadable
-from scalecast_assets.ingest import intake
+from scalecast_assets.ingest import intake, landing
 from scalecast_assets.ingest.attempts import begin_attempt
 from scalecast_assets.ingest.intake import Intake, take_in
 from scalecast_assets.ingest.landing import LandingError, SpooledFile
@@ -76,7 +76,7 @@ def test_whatever_fails_while_a_file_is_read_names_it_and_leaves_those_behind_it
     pipeline.put("raw/a.csv", GOOD, modified=1)
     pipeline.put("raw/b.csv", line(2), modified=2)
     pipeline.put("raw/c.csv", line(3), modified=3)
-    spool = intake.spool
+    spool = landing.spool
 
     def full_disk(store: ObjectStore, key: str, folder: Path) -> SpooledFile:
         if key == "raw/b.csv":

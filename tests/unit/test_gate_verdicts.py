@@ -8,6 +8,8 @@ import pytest
 from scalecast_assets import keys
 from scalecast_assets.checks import gates
 from scalecast_assets.contract.columns import FEATURES
+from scalecast_assets.contract.intervals import LEVELS
+from scalecast_assets.forecasting.conformal import CoverageRow
 from tests.graph.altered_models import answering
 
 
@@ -49,3 +51,29 @@ def test_warnings_compare_the_best_learned_model_with_the_baselines() -> None:
     assert all(result.passed for result in gates.warnings_of(verdict).values())
     board[3]["mae"] = 4.0
     assert not any(result.passed for result in gates.warnings_of(verdict).values())
+
+
+@pytest.mark.parametrize(
+    ("level", "covered", "passes"),
+    [(80, 0.76, True), (80, 0.74, False), (80, 0.86, False), (95, 0.99, True), (50, 0.56, False)],
+)
+def test_a_warning_says_when_a_level_does_not_cover_what_it_says(
+    level: int, covered: float, passes: bool
+) -> None:
+    rows = [
+        CoverageRow(
+            "all", one, 9_000, covered if one == level else one / 100, 0.1, 0.1, 2.0, 1.0
+        ).to_json()
+        for one in LEVELS
+    ]
+    found = gates.coverage_is_near({"coverage": {"why_none": None, "rows": rows}})
+    assert found.passed == passes
+    assert f"{covered:.1%} in the {level} % interval" in found.description
+    assert found.metadata[f"covered_{level}"] == covered
+
+
+@pytest.mark.parametrize("verdict", [{}, {"coverage": {"why_none": "too short", "rows": []}}])
+def test_without_intervals_the_warning_says_that_it_cannot_tell(verdict: dict[str, Any]) -> None:
+    found = gates.coverage_is_near(verdict)
+    assert found.passed
+    assert found.description.startswith("Cannot tell: no intervals, ")

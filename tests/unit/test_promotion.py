@@ -282,6 +282,19 @@ def test_a_rollback_leads_to_any_complete_version_and_back(
     assert nowhere.pointer == forth.pointer
 
 
+@pytest.mark.parametrize("spoilt", [b"", b'{"format": 1, "versi', b"\x00\xff", b'{"format": 99}'])
+def test_a_rollback_writes_a_spoilt_pointer_anew(
+    store: ObjectStore, publish: Publish, spoilt: bytes
+) -> None:
+    publish(b"0")
+    promote(store, "1.0.0", None)
+    store.put("serving/model.json", spoilt)
+    with pytest.raises(BundleError, match=r"`scalecast rollback VERSION` writes the pointer anew"):
+        read_serving(store)
+    done = rollback(store, "1.0.0")
+    assert (served(store), done.changed, done.pointer.previous) == ("1.0.0", True, None)
+
+
 def test_a_rollback_to_nothing_is_refused_with_what_there_is(
     store: ObjectStore, publish: Publish
 ) -> None:

@@ -9,6 +9,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from scalecast_assets.contract.rolling import Predict
+from scalecast_assets.forecasting.calibration import CalibratedIntervals, answers_from
+from scalecast_assets.forecasting.conformal import CoverageRow, measure_coverage
+from scalecast_assets.forecasting.coverage_report import coverage_table, is_near_nominal
 from scalecast_assets.forecasting.evaluation import Holdout, score
 from scalecast_assets.forecasting.leaderboard import Decision, LeaderboardRow
 from scalecast_assets.forecasting.report import (
@@ -24,6 +28,7 @@ from scalecast_assets.forecasting.report import (
     render_html,
 )
 from scalecast_assets.forecasting.training_set import TrainingSet
+from tests.interval_tables import plain_table
 from tests.unit.snapshot_maker import shop, training_set
 
 PNG = b"\x89PNG"
@@ -168,3 +173,60 @@ def test_a_curve_survives_the_json_of_a_verdict(report: ModelReport) -> None:
         np.testing.assert_array_equal(getattr(after, name), value)
         assert type(getattr(after, name)) is type(value)
     assert [str(a.dtype) for a in (after.day, after.forecast)] == ["int32", "float64"]
+
+
+def with_bands(shops: TrainingSet) -> CalibratedIntervals:
+    holdout_days = shops.last_day - 14
+    mean: Predict = lambda features: features[:, 9]  # noqa: E731
+    answers = answers_from(shops, holdout_days, shops.last_day, mean)
+    table = plain_table()
+    return CalibratedIntervals(table, measure_coverage(table, answers), answers)
+
+
+def test_the_interval_is_drawn_around_single_series_and_not_around_sums(
+    shops: TrainingSet, report: ModelReport
+) -> None:
+    holdout = Holdout.of(shops, shops.origin(14))
+    mean = score(lambda features: features[:, 9], holdout)
+    shown = curves(shops, holdout, mean, mean, intervals=with_bands(shops))
+    assert shown[0].lower is None
+    for curve in shown[1:]:
+        assert curve.lower is not None
+        assert curve.upper is not None
+        assert np.all(curve.lower <= curve.forecast)
+        assert np.all(curve.forecast <= curve.upper)
+        assert np.any(curve.lower < curve.upper)
+        again = Curve.from_json(json.loads(json.dumps(curve.to_json())))
+        np.testing.assert_array_equal(again.upper, curve.upper)
+    assert b"80 % interval" not in plot_curves(shown[:1])
+    assert b"80 % interval" in plot_curves(shown[1:2])
+    old = {name: value for name, value in shown[0].to_json().items() if name != "lower"}
+    assert Curve.from_json(old).lower is None
+
+
+def test_the_page_says_what_the_intervals_covered_or_why_there_are_none(
+    shops: TrainingSet, report: ModelReport
+) -> None:
+    rows = with_bands(shops).coverage
+    page = render_html(replace(report, coverage=rows))
+    text = " ".join(re.sub(r"<[^>]*>", " ", page).split())
+    covered = next(row for row in rows if (row.group, row.level) == ("all", 80))
+    assert f"{covered.covered:.1%}".replace("%", " %") + " lay inside the 80 % interval" in text
+    for line in coverage_table(rows):
+        assert " ".join(line) in text
+    assert [line[0] for line in coverage_table(rows)][:2] == ["all", "smooth"]
+    none = render_html(replace(report, why_no_intervals="the history is too short"))
+    assert "Forecasts come without intervals: the history is too short." in none
+
+
+def test_coverage_is_near_nominal_within_five_points_or_chance() -> None:
+    def near(covered: float, rows: int, level: int = 80) -> bool:
+        return is_near_nominal(CoverageRow("all", level, rows, covered, 0.1, 0.1, 1.0, None))
+
+    assert near(0.751, 10_000)
+    assert near(0.849, 10_000)
+    assert not near(0.749, 10_000)
+    assert not near(0.851, 10_000)
+    assert near(0.71, 144)
+    assert not near(0.69, 144)
+    assert near(0.90, 10_000, level=95)

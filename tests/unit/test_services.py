@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 
 from scalecast_assets.commands.services import Service, Services, free_port
 from scalecast_assets.settings import SettingsError
+from tests.graph.command import eventually
 
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
 PARENT = (
@@ -115,3 +117,25 @@ def test_a_taken_port_is_passed_over_only_if_nobody_asked_for_it() -> None:
         with pytest.raises(SettingsError, match=f"SCALECAST_UI_PORT: port {port} is taken"):
             free_port(port, 3000, "ui_port")
     assert free_port(port, 3000, "ui_port") == port
+
+
+KEEPER = """
+import sys, time
+from pathlib import Path
+from scalecast_assets.commands.services import Service, Services
+
+with Services(Path(sys.argv[1])) as running:
+    running.start(Service("kept", [sys.executable, "-c", "import time; time.sleep(60)"]), {})
+    print(running._children["kept"].pid, flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children of a kill")
+def test_a_service_ends_when_who_keeps_it_is_killed(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", KEEPER, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as keeper:
+        assert keeper.stdout is not None
+        kept = psutil.Process(int(keeper.stdout.readline()))
+        keeper.kill()
+    eventually(lambda: not kept.is_running(), "the service has ended", 20)

@@ -1,0 +1,36 @@
+"""``GET /models``: the versions that are kept, and which of them is served."""
+
+import datetime
+
+from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
+
+from serving.kept_versions import mae_of
+from serving.routes.dependencies import errors, parts_of
+from serving.schemas import VersionReply, VersionsReply
+
+router = APIRouter(tags=["operation"])
+
+
+@router.get("/models", summary="The kept versions", responses=errors(401, 503))
+async def models(request: Request) -> VersionsReply:
+    """List the kept versions; while the store is away, those that were known, and why."""
+    parts = parts_of(request)
+    model = parts.reloader.model.value
+    served = parts.reloader.current.model if parts.reloader.current else model
+    kept = await run_in_threadpool(parts.kept.known, served.manifest if served else None)
+    return VersionsReply(
+        versions=[
+            VersionReply(
+                version=manifest.version,
+                candidate=manifest.candidate,
+                created_at=manifest.created_at,
+                fit_cutoff=datetime.date.fromisoformat(manifest.fit_cutoff),
+                mae=mae_of(manifest),
+                is_served=served is not None and manifest.version == served.version,
+            )
+            for manifest in kept.manifests
+        ],
+        as_of=kept.as_of,
+        stale_because=kept.stale_because,
+    )

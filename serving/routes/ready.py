@@ -1,0 +1,24 @@
+"""``GET /ready``: may requests be sent here?"""
+
+from fastapi import APIRouter, Request
+
+from serving.errors import ApiError, problem
+from serving.routes.dependencies import errors, parts_of
+from serving.schemas import ReadyReply
+
+router = APIRouter(tags=["operation"])
+
+
+@router.get("/ready", summary="May requests be sent here?", responses=errors(503))
+async def ready(request: Request) -> ReadyReply:
+    """Answer 200 once a verified model and a history that fits it are in, else 503 with reasons."""
+    parts = parts_of(request)
+    forecaster = parts.reloader.current
+    if forecaster is None:
+        reasons = parts.reloader.reasons().items()
+        raise ApiError(
+            503, *(problem(what, None, "must be in", found=why) for what, why in reasons)
+        )
+    return ReadyReply(
+        model_version=forecaster.model.version, data_until=forecaster.state.data_until
+    )
