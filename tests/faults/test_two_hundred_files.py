@@ -15,6 +15,8 @@ from tests.faults.file_rain import Figures, Rain, checksum, query, rain_and_kill
 
 FILES, KILLS = 200, 10
 
+pytestmark = pytest.mark.slow_faults
+
 
 @pytest.fixture(scope="module")
 def runtime() -> Iterator[Runtime]:
