@@ -202,6 +202,7 @@ def test_whoever_types_while_the_page_loads_is_not_disturbed(
         expect(field).to_have_value("prod_b")
         page.keyboard.press("Enter")
         is_drawn(page, "PROD_B in STORE_001")
+        assert field.input_value() == "PROD_B"
 
 
 def read(text: str) -> tuple[float, ...]:
