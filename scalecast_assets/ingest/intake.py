@@ -201,7 +201,7 @@ def _take(
     try:
         known = find_content(conn, file.sha256)
         anew = (intake.again or intake.replace) and file.sha256 not in seen
-        if known and not anew:
+        if known and not anew and not _is_read_otherwise(known, info.key):
             _remember(conn, info, file.sha256)
             return _known(info.key, known, seen)
         archive(store, file)
@@ -231,6 +231,12 @@ def _from_the_future(info: ObjectInfo) -> str:
 def _unreadable(info: ObjectInfo, error: ObjectUnreadable) -> FileOutcome:
     message = f"{info.key}: not loaded: {error}; it is tried again by every run"
     return FileOutcome("unreadable", info.key, "", 0, UNREADABLE, info.size, 0, 0, message)
+
+
+def _is_read_otherwise(known: LedgerFile, key: str) -> bool:
+    """Whether refused bytes may be good under this name: one says gzip, the other does not."""
+    packed = [name.lower().endswith(".gz") for name in (known.key, key)]
+    return known.state == "refused" and packed[0] != packed[1]
 
 
 def _land(

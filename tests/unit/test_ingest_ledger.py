@@ -1,5 +1,6 @@
 """The ledger and the bucket: what counts as seen, in which order, and that nothing gets lost."""
 
+import gzip
 import time
 from collections.abc import Iterator
 from hashlib import sha256
@@ -39,6 +40,20 @@ def test_an_original_that_is_put_back_is_noticed_and_can_be_loaded_anew(
     assert [row[3] for row in pipeline.rows()] == [1]
     pipeline.put("raw/a.csv", line(1, quantity=2))
     assert [o.outcome for o in pipeline.land()] == ["known"]
+
+
+def test_refused_bytes_under_the_name_that_fits_them_are_judged_anew(pipeline: Pipeline) -> None:
+    packed = gzip.compress(csv_of(line(1, quantity=7)))
+    pipeline.store.put("raw/sales.csv", packed)
+    pipeline.land()
+    pipeline.judge(bad="raw/sales.csv")
+    assert pipeline.states() == {"raw/sales.csv": "refused"}
+    pipeline.store.put("raw/same.csv", packed)
+    assert [o.outcome for o in pipeline.land()] == ["known"], "no more right than before"
+    pipeline.store.put("raw/sales.csv.gz", packed)
+    pipeline.run()
+    assert [row[3] for row in pipeline.rows()] == [7]
+    assert pipeline.states()["raw/sales.csv.gz"] == "published"
 
 
 def test_a_file_from_the_future_is_the_newest_until_the_next_one_only(
