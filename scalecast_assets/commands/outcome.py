@@ -26,6 +26,7 @@ from scalecast_assets.contract.pointers import read_serving
 from scalecast_assets.contract.store import ObjectStore
 from scalecast_assets.forecasting.coverage_report import coverage_of, overall
 from scalecast_assets.ingest.intake import READABLE
+from scalecast_assets.ingest.verdict import page_key_of
 from scalecast_assets.resources.configured import store_of
 from scalecast_assets.resources.model_records import Promotion, promotion_of_run
 from scalecast_assets.resources.turns import loading_by_hand
@@ -212,6 +213,8 @@ def _print(outcome: Outcome, console: Console) -> None:
         reason = f": {file['reason']}" if file["reason"] else ""
         text = f"{file['key']}: {file['state']}, {file['rows'] or 0:,} rows{reason}"
         console.print(text, markup=False)
+        if file.get("page"):
+            console.print(f"  What to do: {file['page']}", markup=False)
     promotion = outcome.promotion
     if promotion is None:
         console.print(f"\n[red]Not finished.[/] {escape(outcome.why)}")
@@ -278,6 +281,11 @@ def _collect(
     published = sum(
         int(run.metadata.get(keys.DEMAND_DATA, {}).get("rows_published", 0)) for run in runs
     )
+    store = store_of(runtime.settings)
+    for file in files:
+        refused = file["state"] == "refused"
+        page = store.url_of(page_key_of(file["key"], file["sha256"])) if refused else None
+        file["page"] = page
     return Outcome(files, published, seconds, runs, promotion, champion)
 
 

@@ -65,19 +65,24 @@ def look_closer(
         return dict(counts.fetchall()), [BadLine(keys[row[0]], *row) for row in sample]
 
 
-def quarantine_folder(file: LedgerFile) -> str:
+def quarantine_folder(key: str, sha256: str) -> str:
     """The folder of a refused file, below ``quarantine/``: its name, short, and its checksum."""
-    return f"{shortened(Path(file.key).name)}-{file.sha256[:8]}"
+    return f"{shortened(Path(key).name)}-{sha256[:8]}"
 
 
 def report_key(file: LedgerFile) -> str:
     """Where the report on a refused file is."""
-    return quarantine_key(quarantine_folder(file), REPORT_NAME)
+    return quarantine_key(quarantine_folder(file.key, file.sha256), REPORT_NAME)
 
 
 def page_key(file: LedgerFile) -> str:
     """Where the page on a refused file is, for people."""
-    return quarantine_key(quarantine_folder(file), PAGE_NAME)
+    return page_key_of(file.key, file.sha256)
+
+
+def page_key_of(key: str, sha256: str) -> str:
+    """The same, for whoever has no row of the ledger."""
+    return quarantine_key(quarantine_folder(key, sha256), PAGE_NAME)
 
 
 def quarantine(conn: Connection, store: ObjectStore, file: LedgerFile) -> str:
@@ -86,7 +91,8 @@ def quarantine(conn: Connection, store: ObjectStore, file: LedgerFile) -> str:
     The page comes last: where it is, the other two are.
     """
     copy = _copy_name(file)
-    store.copy(archive_key(file.sha256), quarantine_key(quarantine_folder(file), copy))
+    folder = quarantine_folder(file.key, file.sha256)
+    store.copy(archive_key(file.sha256), quarantine_key(folder, copy))
     with tempfile.NamedTemporaryFile(prefix="report-") as report, listed(conn, file):
         write_report(conn, report)
         report.flush()

@@ -7,7 +7,8 @@ from typing import Any, Final
 import dagster as dg
 import pytest
 
-from scalecast_assets import automation, keys
+from scalecast_assets import keys
+from scalecast_assets.automation import orphans
 from scalecast_assets.resources.warehouse import WarehouseResource
 from tests.faults.deliveries import BAD, FIRST, SECOND, THIRD, deliver
 from tests.faults.fingerprint import fingerprint, pointers
@@ -177,5 +178,5 @@ def look_for_killed_runs(place: Place) -> None:
         place.instance() as instance,
         dg.build_sensor_context(instance, resources=resources) as context,
     ):
-        patch.setattr(automation, "BEGINNING_SECONDS", 0.0)
-        automation.killed_runs(context)
+        patch.setattr(orphans, "BEGINNING_SECONDS", 0.0)
+        orphans.killed_runs(context)

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import numpy as np
 import pytest
@@ -268,7 +270,10 @@ def test_of_two_files_the_bad_one_is_refused_with_line_and_reason(later: Chapter
     assert bad["state"] == "refused"
     assert "line 4" in bad["reason"]
     assert "price" in bad["reason"]
+    page = Path(url2pathname(urlsplit(bad["page"]).path))
+    assert "Prices of zero" in page.read_text()
     assert good["state"] == "published"
+    assert good["page"] is None
     assert later.json["rows_published"] == good["rows"] == len(LATER) * SERIES
     first_pass, second_pass = later.json["runs"]
     assert not first_pass["succeeded"]
