@@ -75,7 +75,12 @@ def fingerprint(place: Place) -> dict[str, Any]:
         info.key: hashlib.sha256(place.store.get(info.key).body).hexdigest()
         for prefix in ("archive/", "quarantine/", "forecasts/")
         for info in place.store.list(prefix)
+        # The page says when it was written.
+        if not info.key.endswith("/report.html")
     }
+    found["pages"] = [
+        info.key for info in place.store.list("quarantine/") if info.key.endswith("/report.html")
+    ]
     return found | pointers(place.store)
 
 

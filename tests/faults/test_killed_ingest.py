@@ -34,7 +34,7 @@ BESIDE_A_BAD_FILE = {
 }
 IN_A_REPLACEMENT = {
     "one of its files landed": At(f"{INTAKE}:_land", "after"),
-    "all landed and not sealed": At(f"{INTAKE}:_seal_replacement"),
+    "all landed and not sealed": At(f"{INTAKE}:seal"),
     "replaced and not committed": At(f"{PUBLISH}:replace_everything", "after"),
 }
 SLOW = {
