@@ -16,6 +16,10 @@ from scalecast_assets.settings import Settings, SettingsError
 
 PASSWORD = "open sesame"
 DATABASE = "postgresql://shop:open%20sesame@db.example/shop"
+
+# Dagster looks at a property of schedules of its own that it has deprecated.
+pytestmark = pytest.mark.filterwarnings("ignore:Property `ScheduleDefinition:DeprecationWarning")
+
 SECRETS = {"AWS_ACCESS_KEY_ID": "AKIAOURS", "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI"}
 
 
