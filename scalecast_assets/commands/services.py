@@ -135,7 +135,9 @@ def code_server_command(host: str, port: int) -> list[str]:
     """Return the command line of Dagster's code server."""
     return script(
         "dagster",
-        *("code-server", "start", "-h", host, "-p", str(port)),
+        # Not `code-server start`: what that one starts is not started again when it is killed,
+        # and nobody is told. This one ends, and whoever watches it sees that.
+        *("api", "grpc", "-h", host, "-p", str(port)),
         *("-m", "scalecast_assets.definitions", "--location-name", "scalecast"),
         # Not whatever `dagster` the PATH has, if it has one.
         "--use-python-environment-entry-point",
