@@ -82,7 +82,7 @@ def _processes(home: Path) -> list[psutil.Process]:
 
 
 def _name(process: psutil.Process) -> str:
-    words = process.cmdline()
+    words = process.cmdline() or [process.name()]  # a process that has just ended has no words
     if process.name().startswith("postgres"):
         return "postgres"
     module = words[words.index("-m") + 1] if "-m" in words else None
