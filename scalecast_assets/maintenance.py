@@ -1,7 +1,7 @@
 """Jobs of looking after what is there: what follows a withdrawal, and the daily purge.
 
-What sets data and training in motion is in ``automation.py``; what is purged, and why not more, is
-in ``retention/``.
+What sets data and training in motion is in ``automation/``; what is purged, and why not more, is in
+``retention/``.
 """
 
 from collections.abc import Set

@@ -184,14 +184,6 @@ def note_outcome(conn: Connection, delivery: Delivery, channel: str, error: str 
     )
 
 
-def forget_cleared(conn: Connection, before: datetime) -> int:
-    """Delete the alerts that were cleared before then, deliveries included; returns how many.
-
-    Not for anything younger than what the finders look back to: it would be told again.
-    """
-    return conn.execute("delete from ml.alerts where cleared_at < %s", (before,)).rowcount
-
-
 def _alert(row: dict[str, Any]) -> Alert:
     names = Cause.__dataclass_fields__
     values = {name: row[name] for name in names} | {"files": tuple(row["files"])}

@@ -1,7 +1,7 @@
 """From the bucket to the warehouse: `raw_files`, `raw_demand`, `demand_data`.
 
 Each asset reads its config, calls ``ingest/`` and reports. The breaker between `raw_demand` and
-`demand_data` is ``checks/expectations.py``; who starts a run is ``automation.py``.
+`demand_data` is ``checks/expectations.py``; who starts a run is ``automation/``.
 """
 
 from collections.abc import Iterator

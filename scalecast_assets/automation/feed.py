@@ -69,7 +69,7 @@ def look(
     attempts = _attempts_at(conn, bucket)
     changed_ranges, published = _progress(conn)
     unfinished = instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
-    ingests = any(INGEST_TAG in run.tags for run in unfinished)
+    data_are_made = any(INGEST_TAG in run.tags for run in unfinished)
     return Seen(
         now=datetime.now(UTC),
         files=bucket.files,
@@ -80,7 +80,7 @@ def look(
         attempts=attempts,
         undecided=[file.key for file in files_in_state(conn, "landed", "validated")],
         changed_ranges=changed_ranges,
-        behind=() if ingests or not published else _behind(instance),
+        behind=() if data_are_made or not published else _behind(instance),
         busy=_busy(unfinished, conn),
         failures=_failures(instance, conn),
         something_new=something_new,

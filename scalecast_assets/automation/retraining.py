@@ -14,6 +14,7 @@ import dagster as dg
 from scalecast_assets.automation.back_off import wait_after
 from scalecast_assets.automation.feed import UNFINISHED, ingests
 from scalecast_assets.automation.jobs import RETRAIN
+from scalecast_assets.ingest.merge import is_empty
 from scalecast_assets.ingest.schema import Connection
 from scalecast_assets.ingest.wording import counted
 from scalecast_assets.monitoring.retraining import RetrainRequest, ask_on, waiting_requests
@@ -45,7 +46,7 @@ def _build_schedule(cron_schedule: str) -> dg.ScheduleDefinition:
         context: dg.ScheduleEvaluationContext, warehouse: WarehouseResource
     ) -> dg.SkipReason:
         with warehouse.connect() as conn:
-            if _is_empty(conn):
+            if is_empty(conn):
                 return dg.SkipReason("the warehouse is empty: there is nothing to train on")
             ensure_monitoring(conn)
             moment = context.scheduled_execution_time
@@ -89,7 +90,7 @@ def _obstacle(
     instance: dg.DagsterInstance, conn: Connection, requests: list[RetrainRequest]
 ) -> str | None:
     """What a retraining would fail on, or be in the way of."""
-    if _is_empty(conn):
+    if is_empty(conn):
         return "the warehouse is empty"
     for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED)):
         if run.tags.get(TRAINING_TAG) == UNDER_WAY or ingests(run):
@@ -116,8 +117,3 @@ def _back_off(instance: dg.DagsterInstance, requests: list[RetrainRequest]) -> s
     if datetime.now(UTC) >= until:
         return None
     return f"{counted(len(failed), 'run')} failed; the next begins at {until:%H:%M:%S} UTC"
-
-
-def _is_empty(conn: Connection) -> bool:
-    row = conn.execute("select not exists (select from warehouse.demand_data)").fetchone()
-    return bool(row and row[0])

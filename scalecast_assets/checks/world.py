@@ -1,7 +1,7 @@
 """Whether the world has changed: new data beside what was learnt, errors beside the promise.
 
 Both checks are warnings: they hold nothing up, but write a request to retrain, which the sensor in
-``automation.py`` takes. The index and the ratio are computed in ``forecasting``, read and written
+``automation/`` takes. The index and the ratio are computed in ``forecasting``, read and written
 in ``scalecast_assets/monitoring``; ``expectations.py`` and ``gates.py`` are what can stop a run.
 """
 

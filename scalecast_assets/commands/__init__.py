@@ -1,4 +1,4 @@
-"""What the verbs of the ``scalecast`` command do; which verbs there are is in ``cli.py``.
+"""What the verbs of the ``scalecast`` command do; which verbs there are is in ``cli/``.
 
-May import every room; nothing but ``cli.py`` imports it.
+May import every room; nothing but ``cli/`` imports it.
 """

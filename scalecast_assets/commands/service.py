@@ -8,7 +8,6 @@ container's.
 import os
 import sys
 from collections.abc import Mapping
-from typing import Final
 
 from scalecast_assets.commands.services import (
     CODE_PORT,
@@ -19,8 +18,6 @@ from scalecast_assets.commands.services import (
 )
 from scalecast_assets.runtime import running
 from scalecast_assets.settings import Settings, SettingsError, variable
-
-NAMES: Final = ("code-server", "webserver", "daemon")
 
 
 def become(settings: Settings, name: str, host: str, port: int | None, *, read_only: bool) -> None:

@@ -19,6 +19,7 @@ from scalecast_assets.commands.sample import write_sample
 from scalecast_assets.commands.services import Services
 from scalecast_assets.contract.pointers import read_serving
 from scalecast_assets.ingest.ledger import raw_objects
+from scalecast_assets.ingest.merge import is_empty
 from scalecast_assets.resources.configured import alert_channels, store_of
 from scalecast_assets.runtime import Runtime
 from scalecast_assets.settings import Settings, SettingsError, variable
@@ -129,10 +130,11 @@ def _run_first(runtime: Runtime, announce: Announce) -> int:
     A run on what is there may fail for reasons that are best looked at in the UI.
     """
     settings = runtime.settings
-    is_empty = _is_empty(runtime)
-    if not is_empty and _served_version(settings) is not None:
+    with psycopg.connect(runtime.database_url) as connection:
+        nothing_loaded = is_empty(connection)
+    if not nothing_loaded and _served_version(settings) is not None:
         return 0
-    needs_sample = is_empty and not raw_objects(store_of(settings))
+    needs_sample = nothing_loaded and not raw_objects(store_of(settings))
     files = [write_sample(settings.home / "sample")[0]] if needs_sample else []
     outcome = run_everything(runtime, files, replace=False, again=False)
     announce(outcome.to_json(), in_words(outcome))
@@ -144,16 +146,11 @@ def _served_version(settings: Settings) -> str | None:
     return held.pointer.version if held else None
 
 
-def _is_empty(runtime: Runtime) -> bool:
-    with psycopg.connect(runtime.database_url) as connection:
-        row = connection.execute("select not exists (select from warehouse.demand_data)").fetchone()
-    return bool(row and row[0])
-
-
 def _welcome(facts: dict[str, Any], ui_port: int, api_port: int) -> str:
     lines = [
         "",
         f"Dagster UI      {facts['ui']}",
+        f"Forecasts       {facts['api']}/",
         f"Prediction API  {facts['api']}/docs",
     ]
     for name, port, default in (

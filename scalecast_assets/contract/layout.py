@@ -67,16 +67,6 @@ def state_key(sha256: str) -> str:
     return f"state/{check_sha256(sha256)}/state.npz"
 
 
-def training_set_key(sha256: str, name: str) -> str:
-    """``training_sets/<sha256>/<name>``: what a model was trained on."""
-    return f"training_sets/{check_sha256(sha256)}/{name}"
-
-
-def candidate_key(training_set: str, candidate: str, name: str) -> str:
-    """``candidates/<training-set sha256>/<candidate>/<name>``: a fitted candidate."""
-    return f"candidates/{check_sha256(training_set)}/{candidate}/{name}"
-
-
 def archive_key(sha256: str) -> str:
     """``archive/sha256/<aa>/<sha256>``: the bytes of an accepted raw file."""
     return f"archive/sha256/{check_sha256(sha256)[:2]}/{sha256}"

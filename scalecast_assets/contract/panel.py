@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 
 from scalecast_assets.contract.columns import (
     KEPT_HISTORY_DAYS,
-    MAX_HORIZON_DAYS,
     MIN_HISTORY_DAYS,
     Calendar,
 )
@@ -135,10 +134,6 @@ class Panel(ABC):
     def earliest_day(self, store: int) -> int:
         """Return the first day whose features the store's window still holds completely."""
         return int(self.until[store]) + 1 - (int(self.open.shape[1]) - WINDOW)
-
-    def latest_day(self, store: int) -> int:
-        """Return the last day that can be reached by rolling the store forward."""
-        return int(self.until[store]) + MAX_HORIZON_DAYS
 
     @cached_property
     def open_weekdays(self) -> Bools:

@@ -66,11 +66,6 @@ def origin_of(last_day: int, horizon_days: int) -> int:
     return last_day - horizon_days
 
 
-def holdout_days(origin: int, horizon_days: int) -> range:
-    """Return the days forecast from ``origin``: the ``horizon_days`` calendar days after it."""
-    return range(origin + 1, origin + horizon_days + 1)
-
-
 def date_folds(days: npt.ArrayLike, n_folds: int = 3) -> list[Fold]:
     """Cut the distinct dates into ``n_folds`` rolling origins with a growing past.
 

@@ -60,7 +60,7 @@ def merge_file(conn: Connection, file_seq: int) -> Merged:
     rows: LiteralString = (
         f"select {_COLUMNS}, file_seq from landing.demand_rows where file_seq = %(seq)s"
     )
-    if _is_empty(conn):
+    if is_empty(conn):
         inserted = _fill(conn, rows, values)
         landed = inserted
     else:
@@ -82,7 +82,8 @@ def merge_file(conn: Connection, file_seq: int) -> Merged:
     return Merged(inserted, updated, older)
 
 
-def _is_empty(conn: Connection) -> bool:
+def is_empty(conn: Connection) -> bool:
+    """Whether the warehouse has no row at all."""
     row = conn.execute("select not exists (select 1 from warehouse.demand_data)").fetchone()
     return bool(row and row[0])
 
@@ -182,7 +183,7 @@ def replace_everything(
         (seqs[-1],),
     )
     rows: LiteralString = f"select {_COLUMNS}, file_seq from replacement"
-    if _is_empty(conn):
+    if is_empty(conn):
         _fill(conn, rows, {})
     else:
         conn.execute("delete from warehouse.demand_data")

@@ -1,4 +1,4 @@
-"""Withdraw a published content: the warehouse becomes what it were if nobody had published it.
+"""Withdraw a published content: the warehouse becomes what it would be if nobody had published it.
 
 Rows that it had overwritten come back, rows that only it had vanish, and where it was the last of a
 replacement of everything, what that had replaced comes back. Which rows those are is found by

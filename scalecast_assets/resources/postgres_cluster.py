@@ -33,7 +33,6 @@ HOST: Final = "127.0.0.1"
 
 _START_SECONDS: Final = 600  # crash recovery reads up to max_wal_size of log
 _STOP_SECONDS: Final = 60
-_RETRY_SECONDS: Final = 20
 _PORTS: Final = range(20_000, 32_000)  # below the kernel's own range for outgoing connections
 _LOG_BYTES_KEPT: Final = 10_000_000
 

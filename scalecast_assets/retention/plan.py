@@ -1,7 +1,7 @@
 """What may be removed, and why: pure functions of what was found, what is needed and the time.
 
-A thing is a folder of the store and goes as a whole. What is needed is read in ``needs.py``; the
-removing is in the other modules of this room.
+A thing is a folder of the store and goes as a whole. What is needed is read in
+``store_purge.py``, ``database.py`` and ``runs.py``, which do the removing, too.
 """
 
 from collections.abc import Collection, Iterable, Mapping

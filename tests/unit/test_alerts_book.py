@@ -185,15 +185,6 @@ def test_the_end_is_announced_if_wanted_to_those_who_heard_of_the_beginning(
     assert send(conn, "slack") == send(conn, "smtp") == []
 
 
-def test_cleared_alerts_are_forgotten_with_their_deliveries(conn: Connection) -> None:
-    find(conn, cause("a"), cause("b"))
-    book.address(conn, ["slack"], NOW, clearings=False)
-    find(conn, cause("b"), now=NOW + HOUR)
-    assert book.forget_cleared(conn, NOW + HOUR) == 0
-    assert book.forget_cleared(conn, NOW + 2 * HOUR) == 1
-    assert send(conn, "slack") == ["b raised"]
-
-
 def test_a_lock_is_held_by_one_and_let_go_by_the_dead(database_url: str, conn: Connection) -> None:
     other = psycopg.connect(database_url, autocommit=True)
     with book.alone(other, "look") as first, book.alone(conn, "look") as second:

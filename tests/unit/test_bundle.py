@@ -18,13 +18,11 @@ from scalecast_assets.contract.bundle import (
 from scalecast_assets.contract.encoders import Encoders
 from scalecast_assets.contract.layout import (
     archive_key,
-    candidate_key,
     is_version,
     model_key,
     next_version,
     quarantine_key,
     state_key,
-    training_set_key,
     version_order,
 )
 from scalecast_assets.contract.pointers import StatePointer
@@ -288,8 +286,6 @@ def test_what_is_no_version_is_refused(text: str) -> None:
 def test_keys_are_where_the_design_says() -> None:
     sha = "ab" + "c" * 62
     assert archive_key(sha) == f"archive/sha256/ab/{sha}"
-    assert candidate_key(sha, "xgboost", "model.onnx") == f"candidates/{sha}/xgboost/model.onnx"
-    assert training_set_key(sha, "rows.parquet") == f"training_sets/{sha}/rows.parquet"
     assert state_key(sha) == f"state/{sha}/state.npz"
     assert quarantine_key("raw/a/b.csv", "report.json") == "quarantine/a/b.csv/report.json"
     for wrong in ("", "../x", sha.upper(), sha + "\n", sha[:-1]):

@@ -8,7 +8,6 @@ import pytest
 from scalecast_assets.forecasting.splits import (
     date_folds,
     fold_rows,
-    holdout_days,
     origin_of,
     stopping_rows,
 )
@@ -24,7 +23,6 @@ def shuffled_days(n_days: int, per_day: int = 3) -> np.ndarray[tuple[int], np.dt
 def test_the_holdout_is_the_last_days_and_starts_after_the_origin() -> None:
     origin = origin_of(last_day=100, horizon_days=14)
     assert origin == 86
-    assert list(holdout_days(origin, 14)) == list(range(87, 101))
 
 
 def test_a_horizon_without_days_is_refused() -> None:
