@@ -64,6 +64,6 @@ def test_ended_from_outside_it_stops_what_it_started_and_its_run_does_not_look_a
         EmbeddedPostgres(shell.home) as server,
         psycopg.connect(server.warehouse_url) as connection,
     ):
-        rows = connection.execute("select status from dagster.runs").fetchall()
-    assert rows
-    assert {state for (state,) in rows} <= {"CANCELED", "FAILURE"}
+        last = connection.execute("select status from dagster.runs order by id desc limit 1")
+        (state,) = last.fetchone() or ("no run",)
+    assert state in {"CANCELED", "FAILURE"}

@@ -199,6 +199,6 @@ def test_a_lock_is_held_by_one_and_let_go_by_the_dead(database_url: str, conn: C
 def _until_gone(conn: Connection, pid: int) -> None:
     """A server takes a moment to notice that a client has hung up."""
     deadline = time.monotonic() + 10
-    while conn.execute("select from pg_stat_activity where pid = %s", (pid,)).fetchone():
+    while conn.execute("select 1 from pg_stat_activity where pid = %s", (pid,)).fetchone():
         assert time.monotonic() < deadline, f"backend {pid} is still there"
         time.sleep(0.01)
