@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scalecast_assets.contract.cold_start import MODEL, SOURCES
-from scalecast_assets.contract.columns import KEPT_HISTORY_DAYS, MAX_HORIZON_DAYS
+from scalecast_assets.contract.columns import FEATURES, KEPT_HISTORY_DAYS, MAX_HORIZON_DAYS
 from scalecast_assets.contract.encoders import SeriesCodes
-from scalecast_assets.contract.features import as_model_input, features
+from scalecast_assets.contract.features import features
 from scalecast_assets.contract.panel import WINDOW, Panel
 from serving.answers import OPEN_UNKNOWN, Answers
 from serving.intervals import Intervals
@@ -63,8 +63,8 @@ class Batch:
         self._codes = codes
         self._intervals = intervals
         self._cold_start = state.cold_start
-        self._predictor = model.predictor
-        self._paths = Paths(state.panel, codes, WidePredictor(model.predictor), state.cold_start)
+        self._predictor = WidePredictor(model.predictor)
+        self._paths = Paths(state.panel, codes, self._predictor, state.cold_start)
         panel = state.panel
         keys = panel.series_store.astype(np.int64) * len(panel.products) + panel.series_product
         self._order = np.argsort(keys)
@@ -150,11 +150,13 @@ class Batch:
         ``at`` are the series' indices in ``panel``, ``series`` those in the whole panel.
         """
         told = np.full(len(rows), np.nan)
+        matrix = np.empty((len(rows), len(FEATURES)), np.float32)
+        has_history = np.empty(len(rows), np.bool_)
         codes = self._codes
 
-        def ask(part: slice) -> None:
+        def describe(part: slice) -> None:
             asked, which = rows[part], series[part]
-            matrix, has_history = features(
+            matrix[part], has_history[part] = features(
                 panel,
                 at[part],
                 questions.day[asked],
@@ -163,10 +165,9 @@ class Batch:
                 codes.store[which],
                 codes.product[which],
             )
-            known = as_model_input(matrix if has_history.all() else matrix[has_history])
-            told[part][has_history] = finite_or_nan(self._predictor, known)
 
-        in_parts(len(rows), ask)
+        in_parts(len(rows), describe)
+        told[has_history] = finite_or_nan(self._predictor, matrix[has_history])
         return np.asarray(np.maximum(told, 0.0))
 
     def _start_cold(

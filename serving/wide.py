@@ -2,6 +2,9 @@
 
 The session runs on one thread, which is best for the one row of ``/predict``. Many rows are cut
 into parts that threads of our own ask it about: onnxruntime lets other threads run meanwhile.
+
+Rows that are alike are asked about one after the other. They take the same way down most trees, so
+the processor guesses the branches right: a forest or a boosted model answers nearly twice as fast.
 """
 
 import os
@@ -12,12 +15,15 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from scalecast_assets.contract.columns import FEATURES
 from serving.model import PredictionFailed, Predictor
 
 THREADS: Final = os.cpu_count() or 1
 
 PART_ROWS: Final = 1_000
 """Rows of a part: few enough to stay in a processor's cache, many enough to be worth a call."""
+
+_LEVEL, _PROMOTION, _PRICE = map(FEATURES.index, ("rolling_mean_14", "promotion", "price"))
 
 _pool: Final = ThreadPoolExecutor(THREADS, thread_name_prefix="predict")
 
@@ -46,15 +52,24 @@ class WidePredictor:
             PredictionFailed: the graph fails, or a demand is not finite.
         """
         demand = np.empty(len(rows))
+        order = _alike(rows)
 
         def ask(part: slice) -> None:
-            demand[part] = self._predictor(rows[part])
+            which = order[part]
+            demand[which] = self._predictor(rows[which])
 
         in_parts(len(rows), ask)
         return demand
 
 
-def finite_or_nan(predictor: Predictor, rows: NDArray[np.float32]) -> NDArray[np.float64]:
+def _alike(rows: NDArray[np.float32]) -> NDArray[np.intp]:
+    """Order rows so that neighbours sell about as much, for about as much money."""
+    return np.lexsort((rows[:, _PRICE], rows[:, _PROMOTION], np.round(rows[:, _LEVEL])))
+
+
+def finite_or_nan(
+    predictor: Predictor | WidePredictor, rows: NDArray[np.float32]
+) -> NDArray[np.float64]:
     """Return the demand of each row, NaN for the rows alone that fail or are not finite."""
     try:
         return predictor(rows) if len(rows) else np.empty(0)
