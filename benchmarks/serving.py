@@ -13,25 +13,20 @@ The model is XGBoost with the parameters of a real run, fitted on seeded sales o
 """
 
 import json
-import os
-import re
-import shutil
-import signal
-import socket
-import subprocess
-import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
+import onnxruntime as ort
 import psutil
 
-from benchmarks.serving_store import make_store
+from benchmarks.load import Load, cpu_seconds, module, require_wrk, wrk
+from benchmarks.serving_store import make_store, question
 from scalecast_assets.contract.features import as_model_input, features
 from scalecast_assets.contract.store import DirectoryStore, ObjectStore
 from scalecast_assets.forecasting.candidates.base import FittedModel
@@ -42,96 +37,8 @@ from serving.state import load_state
 from serving.wide import THREADS, WidePredictor
 
 ROUNDS: Final = 5
-SECONDS: Final = 4
-CONNECTIONS: Final = 16
 ROWS: Final = 10_000
 SERIES: Final = 30_000
-ROOT: Final = Path(__file__).resolve().parents[1]
-
-
-class Load(NamedTuple):
-    """What wrk measured: requests per second, milliseconds; the server's own µs per request."""
-
-    rate: float
-    p50: float
-    p99: float
-    cpu: float
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@contextmanager
-def server(command: list[str], store_url: str, cores: set[int]) -> Iterator[tuple[str, float, int]]:
-    """Run a server; yields its address, the seconds from start to ready, and its process id."""
-    port = free_port()
-    environment = {
-        **os.environ,
-        "SCALECAST_STORE_URL": store_url,
-        "SCALECAST_API_PORT": str(port),
-        "SCALECAST_LOG_LEVEL": "error",
-    }
-    began = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, "-m", *command],
-        cwd=ROOT,
-        env=environment,
-        preexec_fn=lambda: os.sched_setaffinity(0, cores),
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        while True:
-            try:
-                with urllib.request.urlopen(f"{url}/ready") as reply:
-                    reply.read()
-                break
-            except OSError:
-                if process.poll() is not None or time.perf_counter() - began > 60:
-                    raise SystemExit(f"{command} did not get ready") from None
-                time.sleep(0.01)
-        yield url, time.perf_counter() - began, process.pid
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(20)
-
-
-def cpu_seconds(pid: int) -> float:
-    """Return the processor time of a process until now, which other processes do not add to."""
-    times = psutil.Process(pid).cpu_times()
-    return float(times.user + times.system)
-
-
-def wrk(url: str, pid: int, body: bytes, core: int) -> Load:
-    """Put one route of the process under load from ``core``."""
-    before = cpu_seconds(pid)
-    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
-        script.write(
-            'wrk.method = "POST"\nwrk.headers["Content-Type"] = "application/json"\n'
-            f"wrk.body = {json.dumps(body.decode())}\n"
-        )
-        script.flush()
-        command = ["taskset", "-c", str(core), "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s"]
-        done = subprocess.run(
-            [*command, "--latency", "-s", script.name, f"{url}/predict"],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    text = done.stdout
-    if "Non-2xx" in text:
-        raise SystemExit(f"{url} answered errors:\n{text}")
-    rate = float(re.search(r"Requests/sec:\s+([\d.]+)", text)[1])  # type: ignore[index]
-    n = int(re.search(r"(\d+) requests in", text)[1])  # type: ignore[index]
-    cpu = (cpu_seconds(pid) - before) / n * 1e6
-    return Load(rate, _milliseconds(text, "50%"), _milliseconds(text, "99%"), cpu)
-
-
-def _milliseconds(text: str, percentile: str) -> float:
-    number, unit = re.search(rf"{percentile}\s+([\d.]+)(us|ms|s)\b", text).groups()  # type: ignore[union-attr]
-    return float(number) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[unit]
 
 
 def measure_predict(store_url: str, body: bytes) -> None:
@@ -139,14 +46,14 @@ def measure_predict(store_url: str, body: bytes) -> None:
     ours: list[Load] = []
     nothing: list[Load] = []
     with (
-        server(["serving"], store_url, {0}) as (url, _, pid),
-        server(["benchmarks.serving_nothing"], store_url, {0}) as (empty, _, empty_pid),
+        module("serving", store_url, {0}) as (url, _, pid),
+        module("benchmarks.serving_nothing", store_url, {0}) as (empty, _, empty_pid),
     ):
-        wrk(url, pid, body, 1)
-        wrk(empty, empty_pid, body, 1)
+        wrk(f"{url}/predict", pid, body, 1)
+        wrk(f"{empty}/predict", empty_pid, body, 1)
         for _ in range(ROUNDS):
-            ours.append(wrk(url, pid, body, 1))
-            nothing.append(wrk(empty, empty_pid, body, 1))
+            ours.append(wrk(f"{url}/predict", pid, body, 1))
+            nothing.append(wrk(f"{empty}/predict", empty_pid, body, 1))
     for name, loads in (("/predict", ours), ("does nothing", nothing)):
         middle = sorted(loads)[len(loads) // 2]
         print(
@@ -170,6 +77,13 @@ def rows_per_second(work: Callable[[], Any], rows: int, seconds: float = 3.0) ->
         work()
         best = min(best, time.perf_counter() - began)
     return rows / best
+
+
+def plain_session(onnx: bytes, threads: int) -> ort.InferenceSession:
+    """Open the graph as onnxruntime's own documentation does."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    return ort.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
 
 
 def measure_batch(store: ObjectStore, store_url: str, fitted: FittedModel) -> None:
@@ -206,11 +120,14 @@ def measure_batch(store: ObjectStore, store_url: str, fitted: FittedModel) -> No
         "inner path": rows_per_second(
             lambda: batch.answer(questions, batch.locate(questions)), ROWS
         ),
-        f"onnxruntime, {THREADS} threads": rows_per_second(
+        "of it, the model": rows_per_second(
             lambda: WidePredictor(forecaster.model.predictor)(rows), ROWS
         ),
-        "onnxruntime, 1 thread": rows_per_second(lambda: forecaster.model.predictor(rows), ROWS),
     }
+    for threads in (1, THREADS):
+        session = plain_session(fitted.onnx, threads)
+        name = f"onnxruntime, {threads} threads"
+        rates[name] = rows_per_second(partial(session.run, None, {"features": rows}), ROWS)
     for threads in (1, THREADS):
         booster.set_param({"nthread": threads})
         name = f"inplace_predict, {threads} threads"
@@ -236,7 +153,7 @@ def measure_batch(store: ObjectStore, store_url: str, fitted: FittedModel) -> No
             ]
         }
     ).encode()
-    with server(["serving"], store_url, {0, 1}) as (url, _, _):
+    with module("serving", store_url, {0, 1}) as (url, _, _):
         request = urllib.request.Request(
             f"{url}/predict/batch", body, {"Content-Type": "application/json"}
         )
@@ -248,7 +165,7 @@ def measure_batch(store: ObjectStore, store_url: str, fitted: FittedModel) -> No
 
 def measure_size(store_url: str) -> None:
     """Print how long the start takes, and the memory before and after some requests."""
-    with server(["serving"], store_url, {0, 1}) as (url, seconds, pid):
+    with module("serving", store_url, {0, 1}) as (url, seconds, pid):
         cpu = cpu_seconds(pid)
         before = psutil.Process(pid).memory_info().rss / 2**20
         body = json.dumps({"product_id": "P1", "horizon": 14}).encode()
@@ -265,23 +182,14 @@ def measure_size(store_url: str) -> None:
 
 
 def main() -> None:
-    if shutil.which("wrk") is None:
-        raise SystemExit("wrk is not installed; Debian: apt install wrk")
+    require_wrk()
     with tempfile.TemporaryDirectory() as folder:
         store = DirectoryStore(folder)
         fitted = make_store(store, SERIES)
         url = Path(folder).as_uri()
         print(f"{fitted.name}: a graph of {len(fitted.onnx) / 1e6:.1f} MB, {SERIES:,} series")
-        day = json.loads(store.get("serving/state.json").body)["data_until"]
-        row = {
-            "date": str(np.datetime64(day) + 1),
-            "store_id": "S1",
-            "product_id": "P1",
-            "price": 9.5,
-            "promotion": True,
-        }
         measure_size(url)
-        measure_predict(url, json.dumps(row).encode())
+        measure_predict(url, json.dumps(question(store)).encode())
         measure_batch(store, url, fitted)
 
 

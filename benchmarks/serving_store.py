@@ -1,16 +1,20 @@
-"""A store for ``benchmarks.serving``: the state of many seeded series, and XGBoost fitted on it."""
+"""A store for the benchmarks of serving: the state of many seeded series, XGBoost fitted on it."""
 
 import hashlib
-from typing import Final
+import json
+from typing import Any, Final
 
 import numpy as np
 
 from scalecast_assets.contract.bundle import FileEntry, Manifest
 from scalecast_assets.contract.columns import FEATURES, feature_contract_hash
+from scalecast_assets.contract.demand_classes import ALL_CLASSES
 from scalecast_assets.contract.encoders import Encoders
 from scalecast_assets.contract.features import features
+from scalecast_assets.contract.intervals import HORIZON_ENDS, LEVELS, IntervalTable
 from scalecast_assets.contract.layout import (
     ENCODERS,
+    INTERVALS,
     MANIFEST,
     MODEL,
     MODEL_POINTER,
@@ -50,6 +54,18 @@ def make_store(store: ObjectStore, n_series: int) -> FittedModel:
     return fitted
 
 
+def question(store: ObjectStore) -> dict[str, Any]:
+    """Return a request of ``/predict`` about the day after the data."""
+    day = json.loads(store.get(STATE_POINTER).body)["data_until"]
+    return {
+        "date": str(np.datetime64(day) + 1),
+        "store_id": "S1",
+        "product_id": "P1",
+        "price": 9.5,
+        "promotion": True,
+    }
+
+
 def _rows(panel: Panel, encoders: Encoders) -> TrainingRows:
     """Return random days of random series, whose demand follows weekday, price and promotion."""
     random = np.random.default_rng(2)
@@ -78,7 +94,7 @@ def _rows(panel: Panel, encoders: Encoders) -> TrainingRows:
 
 
 def _promote(store: ObjectStore, candidate: str, onnx: bytes, encoders: Encoders) -> None:
-    files = {MODEL: onnx, ENCODERS: encoders.to_bytes()}
+    files = {MODEL: onnx, ENCODERS: encoders.to_bytes(), INTERVALS: _intervals().to_bytes()}
     manifest = Manifest(
         version=VERSION,
         candidate=candidate,
@@ -106,6 +122,14 @@ def _promote(store: ObjectStore, candidate: str, onnx: bytes, encoders: Encoders
     sha256 = hashlib.sha256(manifest).hexdigest()
     pointer = ServingPointer(VERSION, sha256, None, {VERSION: 1.0})
     store.put(MODEL_POINTER, pointer.to_bytes())
+
+
+def _intervals() -> IntervalTable:
+    """Return multiples that grow with the level alone; only that there are some counts here."""
+    shape = (len(ALL_CLASSES), HORIZON_ENDS.index(14) + 1, len(LEVELS))
+    multiples = np.broadcast_to([0.7, 1.3, 1.7, 2.0], shape)
+    residuals = np.full(shape[:2], 1_000)
+    return IntervalTable(multiples, multiples, residuals, 14, "2024-01-01", "2024-01-15")
 
 
 def _panel(n_series: int) -> Panel:
