@@ -20,6 +20,7 @@ from serving.gate import Gate
 from serving.heavy import Heavy
 from serving.kept_versions import KeptVersions
 from serving.keys import KeyRing
+from serving.last_good import LastGoodPairs
 from serving.metrics import Metrics
 from serving.reload import Reloader
 from serving.routes import (
@@ -66,7 +67,9 @@ def create_app(settings: Settings) -> FastAPI:
     """
     store = open_store(settings)
     counted = Metrics(lambda: reloader.current)
-    reloader = Reloader(store, settings.poll_seconds, counted.reloaded)
+    kept = LastGoodPairs(settings.kept_folder) if settings.kept_folder else None
+    reloader = Reloader(store, settings.poll_seconds, counted.reloaded, kept)
+    counted.stale.set_function(lambda: float(reloader.standby.stale is not None))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -89,6 +92,7 @@ def create_app(settings: Settings) -> FastAPI:
         keys=keys,
         metrics=counted,
         deadlines=app.state.deadlines,
+        standby=reloader.standby,
         direct=[route for route in predict.router.routes if isinstance(route, PlainRoute)],
     )
     if settings.cors_origins:
@@ -97,7 +101,7 @@ def create_app(settings: Settings) -> FastAPI:
             allow_origins=settings.cors_origins,
             allow_methods=("GET", "POST"),
             allow_headers=("Authorization", "Content-Type", "X-API-Key", "X-Request-ID"),
-            expose_headers=("X-Request-ID", "Retry-After"),
+            expose_headers=("X-Request-ID", "X-Stale-Since", "Retry-After"),
         )
     _add_routes(app)
     return app

@@ -16,7 +16,12 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from scalecast_assets.contract.bundle import Manifest, read_pointed_bundle, verify_files
+from scalecast_assets.contract.bundle import (
+    REQUIRED_FILES,
+    Manifest,
+    read_pointed_bundle,
+    verify_files,
+)
 from scalecast_assets.contract.columns import FEATURES
 from scalecast_assets.contract.encoders import Encoders
 from scalecast_assets.contract.intervals import IntervalTable
@@ -30,6 +35,9 @@ logger = logging.getLogger(__name__)
 INPUT: Final = "features"
 OUTPUT: Final = "demand"
 SMOKE_ROWS: Final = 3
+READ_AT_ONCE: Final = (*REQUIRED_FILES, INTERVALS)
+"""What reading a bundle verifies; its other files are streamed through."""
+
 FATAL_ONLY: Final = 4
 """onnxruntime also prints what it raises; we log it ourselves."""
 
@@ -93,8 +101,10 @@ class LoadedModel:
         return self.manifest.version
 
 
-def load_model(store: ObjectStore, pointer: bytes) -> LoadedModel:
+def load_model(store: ObjectStore, pointer: bytes, *, whole: bool = True) -> LoadedModel:
     """Load what ``serving/model.json`` names, every file of the bundle verified.
+
+    Not ``whole``: only the files that serving reads, where the others were never put.
 
     Raises:
         BundleError: anything is missing, altered, or not what the contract promises.
@@ -102,7 +112,8 @@ def load_model(store: ObjectStore, pointer: bytes) -> LoadedModel:
     """
     named = ServingPointer.parse(pointer)
     bundle = read_pointed_bundle(store, named)
-    verify_files(store, bundle.manifest)
+    if whole:
+        verify_files(store, bundle.manifest, skip=READ_AT_ONCE)
     if bundle.intervals is None:
         logger.warning("model %s has no %s: its answers carry no bounds", named.version, INTERVALS)
     return LoadedModel(
