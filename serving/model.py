@@ -25,10 +25,11 @@ from scalecast_assets.contract.bundle import (
 from scalecast_assets.contract.columns import FEATURES
 from scalecast_assets.contract.encoders import Encoders
 from scalecast_assets.contract.intervals import IntervalTable
-from scalecast_assets.contract.layout import INTERVALS
+from scalecast_assets.contract.layout import INTERVALS, MODEL
 from scalecast_assets.contract.pointers import ServingPointer
 from scalecast_assets.contract.store import ObjectStore
 from scalecast_assets.contract.strict_json import BundleError
+from serving.trial import TrialFailed, try_apart
 
 logger = logging.getLogger(__name__)
 
@@ -112,6 +113,7 @@ def load_model(store: ObjectStore, pointer: bytes, *, whole: bool = True) -> Loa
     """
     named = ServingPointer.parse(pointer)
     bundle = read_pointed_bundle(store, named)
+    _try_apart(bundle.onnx, bundle.manifest.files[MODEL].sha256)
     if whole:
         verify_files(store, bundle.manifest, skip=READ_AT_ONCE)
     if bundle.intervals is None:
@@ -125,6 +127,15 @@ def load_model(store: ObjectStore, pointer: bytes, *, whole: bool = True) -> Loa
         previous=named.previous,
         loaded_at=datetime.now(UTC),
     )
+
+
+def _try_apart(onnx: bytes, sha256: str) -> None:
+    try:
+        try_apart(onnx, sha256)
+    except TrialFailed as error:
+        raise BundleError(f"{MODEL} cannot be loaded: in a trial it {error}") from None
+    except OSError as error:
+        logger.warning("%s is loaded untried, no process can be started: %s", MODEL, error)
 
 
 def open_predictor(onnx: bytes) -> Predictor:
