@@ -97,7 +97,7 @@ def known_answers(contents: Contents, questions: list[Question]) -> list[list[An
             with httpx.Client(base_url=url, timeout=30) as client:
                 for version, until in _pairs(contents):
                     contents.point(store, version, until)
-                    _wait(client, version, until)
+                    wait_until_served(url, version, until)
                     for question, known in zip(questions, answers, strict=True):
                         found = read(question, _ask(client, question))
                         if not any(same(found, one) for one in known):
@@ -138,11 +138,12 @@ def _pairs(contents: Contents) -> Iterator[tuple[str, str]]:
             yield version, until
 
 
-def _wait(client: httpx.Client, version: str, until: str) -> None:
+def wait_until_served(url: str, version: str, until: str) -> None:
+    """Wait until the sidecar answers from this version and the history until that day."""
     deadline = time.monotonic() + 60
     while True:
         try:
-            ready = client.get("/ready").json()
+            ready = httpx.get(f"{url}/ready").json()
             if (ready.get("model_version"), ready.get("data_until")) == (version, until):
                 return
         except httpx.TransportError:
