@@ -1,6 +1,6 @@
 """Spoilt bundles, histories, pointers and lines of JSON, one after the other, in a bounded process.
 
-    python -m benchmarks.fuzz_bundles [--seconds 60] [--seed 1]
+    python -m benchmarks.fuzz_bundles [--seconds 60 | --rounds 1000] [--seed 1]
 
 Each round takes a file of a good store, flips, cuts, repeats or splices its bytes, makes the
 checksums right again (whoever can write a bundle can write those), and lets the sidecar's reloader
@@ -173,7 +173,7 @@ class Fuzzer:
         assert served is not None
         asked = [(1, "S1", "P1"), (20, "S1", "P1"), (1, "S1", "NEW"), (-3, "NEW", "P1")]
         last = datetime.date.fromisoformat(self._until)
-        found = []
+        found: list[tuple[float, str]] = []
         for ahead, store_id, product_id in asked:
             day = last + datetime.timedelta(days=ahead)
             answer = served.answer(Question(day, store_id, product_id, 5.0, False))
@@ -231,28 +231,30 @@ class Fuzzer:
             self.found.problems.append(f"{n_lines} lines, but {asked!r}")
 
 
-def fuzz(seconds: float, seed: int, limit: int | None = LIMIT_BYTES) -> Found:
-    """Spoil for so long; ``limit`` holds for the rest of the process's life."""
-    if limit is not None:
-        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+def fuzz(rounds: int | None, seconds: float, seed: int) -> Found:
+    """Spoil so often, or for so long."""
     with tempfile.TemporaryDirectory() as folder:
         fuzzer = Fuzzer(DirectoryStore(folder), seed)
         until = time.monotonic() + seconds
-        while time.monotonic() < until:
+        done = 0
+        while done < rounds if rounds is not None else time.monotonic() < until:
             fuzzer.round()
+            done += 1
     return fuzzer.found
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.fuzz_bundles")
     parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--rounds", type=int, help="so many instead of so long")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
-    found = fuzz(given.seconds, given.seed)
+    resource.setrlimit(resource.RLIMIT_DATA, (LIMIT_BYTES, LIMIT_BYTES))
+    began = time.monotonic()
+    found = fuzz(given.rounds, given.seconds, given.seed)
+    seconds = time.monotonic() - began
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
-    print(
-        f"{found.outcomes.total():,} rounds in {given.seconds:.0f} s, at most {most} MiB resident"
-    )
+    print(f"{found.outcomes.total():,} rounds in {seconds:.0f} s, at most {most} MiB resident")
     for outcome, n in sorted(found.outcomes.items()):
         print(f"  {outcome:<34} {n:7,}")
     print(f"problems: {len(found.problems)}")

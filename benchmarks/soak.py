@@ -114,7 +114,11 @@ async def _play(
             for seed in range(GOOD_CLIENTS)
         ]
         bad = [BadClients(url, questions, report.tally, seed).run() for seed in range(BAD_CLIENTS)]
-        others = [_swap(plan, contents, bucket, client, report), _weigh(process, report)]
+        others = [
+            _swap(plan, contents, bucket, client, report),
+            _weigh(process, report),
+            _tell(report),
+        ]
         tasks = [asyncio.create_task(one) for one in (*clients, *bad, *others)]
         done, _ = await asyncio.wait(
             tasks, timeout=plan.seconds, return_when=asyncio.FIRST_EXCEPTION
@@ -165,6 +169,22 @@ async def _weigh(process: subprocess.Popen[bytes], report: Report) -> None:
         rss = weighed.memory_info().rss / 2**20
         report.rss.append((time.monotonic() - began, rss))
         await asyncio.sleep(1)
+
+
+async def _tell(report: Report) -> None:
+    """Say each minute how it goes."""
+    while True:
+        await asyncio.sleep(60)
+        at, rss = report.rss[-1]
+        tally = report.tally
+        print(
+            f"  {at:.0f} s: {tally.answers.total():,} right, {len(tally.wrong)} wrong, "
+            f"{len(tally.errors)} errors, {report.swaps} swaps, {report.kills} kills, "
+            f"{rss:.1f} MiB",
+            flush=True,
+        )
+        for problem in report.problems[:3]:
+            print(f"    {problem}", flush=True)
 
 
 async def _until_ready(client: httpx.AsyncClient) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from scalecast_assets.contract.layout import MODEL, MODEL_POINTER, model_key
+from scalecast_assets.contract.layout import MODEL, MODEL_POINTER, STATE_POINTER, model_key
 from scalecast_assets.contract.store import DirectoryStore, ObjectStore, StoreUnavailable
 from serving import standby
 from serving.last_good import CURRENT, PREVIOUS, CannotKeep, LastGoodPairs, Record
@@ -162,6 +162,15 @@ def _no_version(path: Path) -> None:
     path.write_text(json.dumps(record))
 
 
+def _no_json(path: Path) -> None:
+    path.write_bytes(b"\x80")
+
+
+def _link(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("/etc/passwd")
+
+
 SPOILT: dict[str, tuple[Callable[[Path], None], str]] = {
     "a flipped bit in the graph": (
         lambda kept: _flip(kept / model_key("1.0.0", MODEL)),
@@ -172,12 +181,9 @@ SPOILT: dict[str, tuple[Callable[[Path], None], str]] = {
         "expected sha256",
     ),
     "a file that is gone": (lambda kept: (kept / model_key("1.0.0", MODEL)).unlink(), "missing"),
-    "a record that is no JSON": (lambda kept: (kept / CURRENT).write_bytes(b"\x80"), "valid JSON"),
+    "a record that is no JSON": (lambda kept: _no_json(kept / CURRENT), "valid JSON"),
     "a record that leads elsewhere": (lambda kept: _no_version(kept / CURRENT), "version"),
-    "a record that is a link": (
-        lambda kept: ((kept / CURRENT).unlink(), (kept / CURRENT).symlink_to("/etc/passwd"))[1],
-        "symbolic link",
-    ),
+    "a record that is a link": (lambda kept: _link(kept / CURRENT), "symbolic link"),
 }
 
 
@@ -262,8 +268,8 @@ def test_keeping_that_is_broken_off_anywhere_leaves_a_whole_pair(
     def record(number: int) -> Record:
         promote(home.store, f"1.{number}.0", linear_graph(bias=number), world.encoders)
         write_state(home.store, make_world(seed=number).panel())
-        read = [home.store.get(f"serving/{what}.json").body for what in ("model", "state")]
-        return Record(*read, datetime.now(UTC))
+        model, state = (home.store.get(key).body for key in (MODEL_POINTER, STATE_POINTER))
+        return Record(model, state, datetime.now(UTC))
 
     pairs.keep(home.store, record(0))
     later = record(1)
