@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
+from anyio import CapacityLimiter
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from starlette.concurrency import run_in_threadpool
@@ -48,6 +49,9 @@ from serving.timeseries import TimeSeriesRequest
 
 BODIES: Final = (PredictRequest, BatchRequest, ForecastRequest, TimeSeriesRequest)
 
+STORE_TURNS: Final = 4
+"""So many requests at once may read from the store."""
+
 DESCRIPTION: Final = """\
 Tomorrow's demand, per product and store, from the model that won the last comparison.
 
@@ -81,7 +85,13 @@ def create_app(settings: Settings) -> FastAPI:
         title="ScaleCast", description=DESCRIPTION, lifespan=lifespan, docs_url=None, redoc_url=None
     )
     app.state.parts = Parts(
-        settings, reloader, counted, Heavy(settings.limits.batches), KeptVersions(store), store
+        settings,
+        reloader,
+        counted,
+        Heavy(settings.limits.batches),
+        KeptVersions(store),
+        store,
+        CapacityLimiter(STORE_TURNS),
     )
     install_handlers(app)
     keys = KeyRing(settings.api_keys, settings.api_keys_file)

@@ -71,7 +71,6 @@ def _limit(n_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (int(SECONDS), int(SECONDS) + 1))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.nice(10)  # requests go first
     try:
         # Where memory is short, the system shall take this process and not the one that serves.
         with open("/proc/self/oom_score_adj", "w") as score:

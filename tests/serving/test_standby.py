@@ -1,5 +1,6 @@
 """A start without the store: the last good pair answers, marked stale, until the real one is in."""
 
+import contextlib
 import json
 import socket
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from tests.serving.conftest import Home, eventually, running
 from tests.serving.makers import (
     OLD_REQUEST,
     World,
+    asking,
     linear_graph,
     make_world,
     promote,
@@ -310,3 +312,28 @@ def test_where_pairs_are_kept(tmp_path: Path) -> None:
     assert chosen(SCALECAST_STORE_URL=bucket) == tmp_path / "serving-cache"
     assert chosen(SCALECAST_STORE_URL=bucket, SCALECAST_SERVING_CACHE="off") is None
     assert chosen(SCALECAST_SERVING_CACHE="/var/cache/x") == Path("/var/cache/x")
+
+
+def test_while_the_store_hangs_requests_that_wait_for_it_leave_forecasts_their_threads(
+    home: Home, settings: Settings, world: World, request: pytest.FixtureRequest
+) -> None:
+    """More of them than there are threads."""
+    serve_once(home, settings, world)
+    request.getfixturevalue("aws_environment")
+    with socket.socket() as silent, contextlib.ExitStack() as waiting:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        hanging = replace(settings, store_url="s3://bucket", aws_endpoint_url=endpoint)
+        with running(hanging) as api:
+            assert api.base_url.port is not None
+            for _ in range(30):
+                for path in (b"/models", b"/model/report"):
+                    one = socket.create_connection(("127.0.0.1", api.base_url.port))
+                    waiting.callback(one.close)
+                    one.sendall(b"GET " + path + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+            for ahead in range(15, 25):  # each is rolled to, in a thread
+                reply = api.post("/predict", json=asking(date=f"2024-03-{ahead}"), timeout=15)
+                assert reply.status_code == 200
+            waiting.close()
+            silent.close()  # which ends what still waits for it
