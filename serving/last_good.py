@@ -148,8 +148,7 @@ class LastGoodPairs:
             self._kept.put(PREVIOUS, current.to_bytes())
         # The one before goes first, so that a disk has to hold two pairs and never three.
         self._sweep(record, current)
-        for version in _versions(record):
-            self._keep_model(store, version)
+        self._keep_model(store, _version(record))
         pointer = StatePointer.parse(record.state)
         if not self._has_state(pointer):
             self._kept.put(state_key(pointer.sha256), read_state(store, pointer))
@@ -184,8 +183,7 @@ class LastGoodPairs:
         named = {CURRENT, PREVIOUS}
         for record in filter(None, records):
             named.add(state_key(StatePointer.parse(record.state).sha256))
-            for version in _versions(record):
-                named.update(model_key(version, name) for name in (MANIFEST, *NEEDED))
+            named.update(model_key(_version(record), name) for name in (MANIFEST, *NEEDED))
         for key in [entry.key for entry in self._kept.list() if entry.key not in named]:
             self._kept.delete(key)
             with contextlib.suppress(OSError):  # other files of that version are still there
@@ -203,7 +201,7 @@ class LastGoodPairs:
             record = self._record(name)
             if record is not None:
                 StatePointer.parse(record.state)
-                _versions(record)
+                _version(record)
         except (BundleError, StoreError):
             return None
         return record
@@ -220,6 +218,6 @@ class LastGoodPairs:
             os.close(descriptor)
 
 
-def _versions(record: Record) -> tuple[str, ...]:
-    """Every version that shares the requests."""
-    return tuple(sorted(ServingPointer.parse(record.model).traffic))
+def _version(record: Record) -> str:
+    """The version that is served; what else may share the requests is not needed for a start."""
+    return ServingPointer.parse(record.model).version

@@ -1,4 +1,4 @@
-"""Twelve seconds of ``python -m benchmarks.soak``: swaps, a killed bucket, clients that misbehave."""
+"""Twelve seconds of ``python -m benchmarks.soak``: swaps, a killed bucket, bad clients."""
 
 import pytest
 
