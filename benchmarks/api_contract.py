@@ -1,6 +1,6 @@
 """schemathesis against a sidecar: does every answer keep to ``/openapi.json``, whatever is sent?
 
-    python -m benchmarks.api_contract [--examples 250]
+    python -m benchmarks.api_contract [--examples 700]
 
 All endpoints, valid and invalid requests: the documented examples, systematic cases around each
 constraint, then random ones. Must hold: no 5xx, no status, header or body that is not documented,
@@ -62,7 +62,7 @@ def check(url: str, settings: dict[str, str], examples: int, seed: int = 1) -> d
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.api_contract")
-    parser.add_argument("--examples", type=int, default=250, help="random cases per endpoint")
+    parser.add_argument("--examples", type=int, default=700, help="random cases per endpoint")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     contents = make_contents(4, 6, with_xgboost=False)
