@@ -69,7 +69,7 @@ def good(tmp_path_factory: pytest.TempPathFactory, world: World) -> dict[str, by
     }
 
 
-def read_or_refuse(name: str, data: bytes) -> None:
+def assert_read_or_refused(name: str, data: bytes) -> None:
     """Fail if the reader does anything else, or refuses without a word."""
     reader, refusal = READERS[name]
     reason = "read"
@@ -82,7 +82,7 @@ def read_or_refuse(name: str, data: bytes) -> None:
 
 @pytest.mark.parametrize("name", READERS)
 def test_what_is_not_spoilt_is_read(good: dict[str, bytes], name: str) -> None:
-    READERS[name][0](good[name])
+    assert READERS[name][0](good[name]) is not None
 
 
 @pytest.mark.parametrize("name", READERS)
@@ -96,14 +96,14 @@ def test_what_is_not_spoilt_is_read(good: dict[str, bytes], name: str) -> None:
 def test_spoilt_bytes_are_read_or_refused_and_nothing_else(
     good: dict[str, bytes], name: str, seed: int
 ) -> None:
-    read_or_refuse(name, spoil(good[name], random.Random(seed)))
+    assert_read_or_refused(name, spoil(good[name], random.Random(seed)))
 
 
 @pytest.mark.parametrize("name", READERS)
 @settings(max_examples=60, deadline=None, database=None)
 @given(data=st.binary(max_size=400))
 def test_any_bytes_are_read_or_refused_and_nothing_else(name: str, data: bytes) -> None:
-    read_or_refuse(name, data)
+    assert_read_or_refused(name, data)
 
 
 @pytest.mark.parametrize("name", READERS)
@@ -112,4 +112,4 @@ def test_every_beginning_of_good_bytes_is_refused_or_read(
 ) -> None:
     data = good[name]
     for end in range(0, len(data), max(len(data) // 60, 1)):
-        read_or_refuse(name, data[:end])
+        assert_read_or_refused(name, data[:end])
