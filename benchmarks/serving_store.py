@@ -43,14 +43,14 @@ def make_store(store: ObjectStore, n_series: int) -> FittedModel:
         {f"S{n}": n for n in range(1, STORES + 1)}, {f"P{n}": n for n in range(1, n_products + 1)}
     )
     fitted = Boosting().refit(
-        training_rows(panel, encoders), PARAMS, budget=Budget(FIT_ROWS, FIT_ROWS), seed=1, log=print
+        _rows(panel, encoders), PARAMS, budget=Budget(FIT_ROWS, FIT_ROWS), seed=1, log=print
     )
     _promote(store, fitted.name, fitted.onnx, encoders)
     _write_state(store, panel)
     return fitted
 
 
-def training_rows(panel: Panel, encoders: Encoders) -> TrainingRows:
+def _rows(panel: Panel, encoders: Encoders) -> TrainingRows:
     """Return random days of random series, whose demand follows weekday, price and promotion."""
     random = np.random.default_rng(2)
     series = random.integers(0, panel.n_series, FIT_ROWS)

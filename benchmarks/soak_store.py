@@ -83,11 +83,11 @@ def make_contents(n_stores: int, n_products: int, *, with_xgboost: bool) -> Cont
 
 
 def _xgboost(panel: Panel, encoders: Encoders) -> bytes:
-    from benchmarks.serving_store import PARAMS, training_rows
+    from benchmarks.serving_store import PARAMS, _rows
     from scalecast_assets.forecasting.budget import Budget
     from scalecast_assets.forecasting.candidates.boosting import Boosting
 
-    rows = training_rows(panel, encoders)
+    rows = _rows(panel, encoders)
     budget = Budget(len(rows), len(rows))
     return Boosting().refit(rows, PARAMS, budget=budget, seed=1, log=print).onnx
 
