@@ -32,6 +32,7 @@ FOREIGN: Final = frozenset(
     {
         "SCALECAST_API_HOST",
         "SCALECAST_POLL_SECONDS",
+        "SCALECAST_SERVING_CACHE",
         "SCALECAST_API_KEYS",
         "SCALECAST_API_KEYS_FILE",
         "SCALECAST_BODY_SECONDS",

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
+from anyio import CapacityLimiter
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from starlette.concurrency import run_in_threadpool
@@ -20,6 +21,7 @@ from serving.gate import Gate
 from serving.heavy import Heavy
 from serving.kept_versions import KeptVersions
 from serving.keys import KeyRing
+from serving.last_good import LastGoodPairs
 from serving.metrics import Metrics
 from serving.reload import Reloader
 from serving.routes import (
@@ -47,6 +49,9 @@ from serving.timeseries import TimeSeriesRequest
 
 BODIES: Final = (PredictRequest, BatchRequest, ForecastRequest, TimeSeriesRequest)
 
+STORE_TURNS: Final = 4
+"""So many requests at once may read from the store."""
+
 DESCRIPTION: Final = """\
 Tomorrow's demand, per product and store, from the model that won the last comparison.
 
@@ -66,7 +71,9 @@ def create_app(settings: Settings) -> FastAPI:
     """
     store = open_store(settings)
     counted = Metrics(lambda: reloader.current)
-    reloader = Reloader(store, settings.poll_seconds, counted.reloaded)
+    kept = LastGoodPairs(settings.kept_folder) if settings.kept_folder else None
+    reloader = Reloader(store, settings.poll_seconds, counted.reloaded, kept)
+    counted.stale.set_function(lambda: float(reloader.standby.stale is not None))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -78,7 +85,13 @@ def create_app(settings: Settings) -> FastAPI:
         title="ScaleCast", description=DESCRIPTION, lifespan=lifespan, docs_url=None, redoc_url=None
     )
     app.state.parts = Parts(
-        settings, reloader, counted, Heavy(settings.limits.batches), KeptVersions(store), store
+        settings,
+        reloader,
+        counted,
+        Heavy(settings.limits.batches),
+        KeptVersions(store),
+        store,
+        CapacityLimiter(STORE_TURNS),
     )
     install_handlers(app)
     keys = KeyRing(settings.api_keys, settings.api_keys_file)
@@ -89,6 +102,7 @@ def create_app(settings: Settings) -> FastAPI:
         keys=keys,
         metrics=counted,
         deadlines=app.state.deadlines,
+        standby=reloader.standby,
         direct=[route for route in predict.router.routes if isinstance(route, PlainRoute)],
     )
     if settings.cors_origins:
@@ -97,7 +111,7 @@ def create_app(settings: Settings) -> FastAPI:
             allow_origins=settings.cors_origins,
             allow_methods=("GET", "POST"),
             allow_headers=("Authorization", "Content-Type", "X-API-Key", "X-Request-ID"),
-            expose_headers=("X-Request-ID", "Retry-After"),
+            expose_headers=("X-Request-ID", "X-Stale-Since", "Retry-After"),
         )
     _add_routes(app)
     return app

@@ -2,8 +2,9 @@
 
 Plain ASGI, because it is on the way of every request. It gives each request an id, asks for a key
 where keys are set, turns away what is too much with 503 and ``Retry-After``, ends what takes too
-long, adds the security headers, counts, and logs what failed or was slow. A bug behind it becomes a
-500 in the one shape of errors. Bodies are limited in ``bodies.py``, batches in ``routes/heavy.py``.
+long, adds the security headers (and since when the answer is stale), counts, and logs what failed
+or was slow. A bug behind it becomes a 500 in the one shape of errors. Bodies are limited in
+``bodies.py``, batches in ``routes/heavy.py``.
 """
 
 import logging
@@ -26,6 +27,7 @@ from serving.keys import KeyRing
 from serving.metrics import Metrics
 from serving.schemas import Problem
 from serving.settings import Settings
+from serving.standby import Stale, Standby
 
 logger = logging.getLogger("serving.requests")
 
@@ -55,11 +57,14 @@ SECURITY_HEADERS: Final = (
 class _Passage:
     """One request on its way through: what is known of it when it is counted and logged."""
 
-    __slots__ = ("client", "request_id", "send", "started_at", "status")
+    __slots__ = ("client", "request_id", "send", "stale", "started_at", "status")
 
-    def __init__(self, send: Send, request_id: bytes, client: str | None) -> None:
+    def __init__(
+        self, send: Send, request_id: bytes, client: str | None, stale: Stale | None
+    ) -> None:
         self.send = send
         self.request_id = request_id
+        self.stale = stale
         self.client = client
         self.status = 0
         """Of the answer; 0: none has begun."""
@@ -71,6 +76,8 @@ class _Passage:
             self.status = message["status"]
             given = message.get("headers", ())
             headers = [*given, *SECURITY_HEADERS, (b"x-request-id", self.request_id)]
+            if self.stale is not None:
+                headers.append((b"x-stale-since", self.stale.since.isoformat().encode()))
             if not any(name == b"content-security-policy" for name, _ in given):
                 headers.append((b"content-security-policy", CONTENT_POLICY))
             message = {**message, "headers": headers}
@@ -88,6 +95,7 @@ class Gate:
         keys: KeyRing,
         metrics: Metrics,
         deadlines: Deadlines,
+        standby: Standby,
         direct: Sequence[APIRoute],
     ) -> None:
         """``direct`` routes are answered without the router, which costs as much as a forecast."""
@@ -95,6 +103,7 @@ class Gate:
         self._limits = settings.limits
         self._log_all = settings.log_requests
         self._deadlines = deadlines
+        self._standby = standby
         self._direct = {(route.path, "POST"): route for route in direct}
         self._keys = keys
         self._metrics = metrics
@@ -108,7 +117,7 @@ class Gate:
             return
         request_id, presented = _read_headers(scope)
         token = logs.request_id.set(request_id.decode())
-        passage = _Passage(send, request_id, None)
+        passage = _Passage(send, request_id, None, self._standby.stale)
         self._under_way += 1
         try:
             refusal = self._refusal(scope, presented, passage)

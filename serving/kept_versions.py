@@ -29,7 +29,10 @@ class Kept(NamedTuple):
 
 
 class KeptVersions:
-    """Lists the bundles of a store; one thread at a time asks it, the others take what is known."""
+    """Lists the bundles of a store; one thread at a time asks it, the others take what is known.
+
+    So does the first: while a bucket hangs, whoever waited for it would hold a thread of forecasts.
+    """
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
@@ -41,10 +44,9 @@ class KeptVersions:
 
     def known(self, served: Manifest | None) -> Kept:
         """Return what is kept; ``served`` is shown whether the store can be asked or not."""
-        if self._is_old() and self._lock.acquire(blocking=self._as_of is None):
+        if self._is_old() and self._lock.acquire(blocking=False):
             try:
-                if self._is_old():  # somebody else may have looked while we waited
-                    self._look()
+                self._look()
             finally:
                 self._lock.release()
         known = {**self._manifests, **({served.version: served} if served else {})}

@@ -55,6 +55,11 @@ class Metrics:
             "Requests that are being answered now.",
             registry=self.registry,
         )
+        self.stale = Gauge(
+            "scalecast_stale",
+            "1 while what answers could not be confirmed by the store.",
+            registry=self.registry,
+        )
         self.registry.register(_Served(served))
         self._routes: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._sources: dict[tuple[str, str], Counter] = {}
@@ -76,7 +81,7 @@ class Metrics:
         counter.inc(n)
 
     def reloaded(self, what: str, outcome: str) -> None:
-        """Count a look at ``what``: ``model``, ``state`` or the ``pair`` of both."""
+        """Count a look at ``what``: ``model``, ``state``, the ``pair`` of both, or the kept one."""
         self._reloads.labels(what, outcome).inc()
 
     def to_text(self) -> bytes:

@@ -16,20 +16,29 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from scalecast_assets.contract.bundle import Manifest, read_pointed_bundle, verify_files
+from scalecast_assets.contract.bundle import (
+    REQUIRED_FILES,
+    Manifest,
+    read_pointed_bundle,
+    verify_files,
+)
 from scalecast_assets.contract.columns import FEATURES
 from scalecast_assets.contract.encoders import Encoders
 from scalecast_assets.contract.intervals import IntervalTable
-from scalecast_assets.contract.layout import INTERVALS
+from scalecast_assets.contract.layout import INTERVALS, MODEL
 from scalecast_assets.contract.pointers import ServingPointer
 from scalecast_assets.contract.store import ObjectStore
 from scalecast_assets.contract.strict_json import BundleError
+from serving.trial import TrialFailed, try_apart
 
 logger = logging.getLogger(__name__)
 
 INPUT: Final = "features"
 OUTPUT: Final = "demand"
 SMOKE_ROWS: Final = 3
+READ_AT_ONCE: Final = (*REQUIRED_FILES, INTERVALS)
+"""What reading a bundle verifies; its other files are streamed through."""
+
 FATAL_ONLY: Final = 4
 """onnxruntime also prints what it raises; we log it ourselves."""
 
@@ -93,8 +102,10 @@ class LoadedModel:
         return self.manifest.version
 
 
-def load_model(store: ObjectStore, pointer: bytes) -> LoadedModel:
+def load_model(store: ObjectStore, pointer: bytes, *, whole: bool = True) -> LoadedModel:
     """Load what ``serving/model.json`` names, every file of the bundle verified.
+
+    Not ``whole``: only the files that serving reads, where the others were never put.
 
     Raises:
         BundleError: anything is missing, altered, or not what the contract promises.
@@ -102,7 +113,9 @@ def load_model(store: ObjectStore, pointer: bytes) -> LoadedModel:
     """
     named = ServingPointer.parse(pointer)
     bundle = read_pointed_bundle(store, named)
-    verify_files(store, bundle.manifest)
+    _try_apart(bundle.onnx, bundle.manifest.files[MODEL].sha256)
+    if whole:
+        verify_files(store, bundle.manifest, skip=READ_AT_ONCE)
     if bundle.intervals is None:
         logger.warning("model %s has no %s: its answers carry no bounds", named.version, INTERVALS)
     return LoadedModel(
@@ -114,6 +127,15 @@ def load_model(store: ObjectStore, pointer: bytes) -> LoadedModel:
         previous=named.previous,
         loaded_at=datetime.now(UTC),
     )
+
+
+def _try_apart(onnx: bytes, sha256: str) -> None:
+    try:
+        try_apart(onnx, sha256)
+    except TrialFailed as error:
+        raise BundleError(f"{MODEL} cannot be loaded: in a trial it {error}") from None
+    except OSError as error:
+        logger.warning("%s is loaded untried, no process can be started: %s", MODEL, error)
 
 
 def open_predictor(onnx: bytes) -> Predictor:

@@ -2,7 +2,8 @@
 
 Two pointers are watched, ``serving/model.json`` and ``serving/state.json``. Whatever is wrong with
 what one of them names, the last good one goes on serving and the log says why. A request takes
-``Reloader.current`` once and so never mixes two versions.
+``Reloader.current`` once and so never mixes two versions. What answers at a start without the
+store is in ``standby.py``.
 """
 
 import logging
@@ -22,7 +23,9 @@ from scalecast_assets.contract.store import (
     StoreUnavailable,
 )
 from serving.forecaster import Forecaster
+from serving.last_good import LastGoodPairs
 from serving.model import LoadedModel, load_model
+from serving.standby import Standby
 from serving.state import LoadedState, load_state
 
 logger = logging.getLogger(__name__)
@@ -51,6 +54,12 @@ class Watch(Generic[T]):
     ) -> None:
         """``note`` is told each outcome: accepted, refused, unreadable or missing."""
         self.value: T | None = None
+        self.body: bytes | None = None
+        """The pointer that named the value."""
+        self.is_lent = False
+        """Whether the value comes from the last good pair and not from the store."""
+        self.is_reached = False
+        """Whether the last look could ask the store."""
         self.key = key
         self._note = note
         self._store = store
@@ -59,35 +68,48 @@ class Watch(Generic[T]):
         self._refusals = 0
         self._retry_at = 0.0
         self._last_problem: str | None = None
+        self._changing = threading.Lock()
+
+    def lend(self, value: T) -> None:
+        """Take ``value`` until the store has one."""
+        with self._changing:
+            if self.value is None:
+                self.value, self.is_lent = value, True
 
     def poll(self, pause: float) -> None:
         """Look once; ``pause`` is the time between two looks, in seconds."""
+        self.is_reached = self._look(pause)
+
+    def _look(self, pause: float) -> bool:
+        """Tell whether the store could be asked."""
         try:
             blob = self._changed()
         except ObjectNotFound:
             self._seen = None
             self._note("missing")
             self._report("is not there; `scalecast run` makes it")
-            return
+            return True
         except StoreError as error:
             self._note("unreadable")
             self._report(f"cannot be read: {error}")
-            return
+            return False
         if blob is None:
             if not self._refusals:
                 self._last_problem = None
-            return
+            return True
         try:
             value = self._load(blob.body)
         except StoreUnavailable as error:
             self._seen = None
             self._note("unreadable")
             self._report(f"names what cannot be read now: {error}")
+            return False
         except Exception as error:  # hostile bytes may fail in any way; serving must go on
             self._refuse(blob.etag, error, pause)
         else:
             self._note("accepted")
-            self._accept(blob.etag, value)
+            self._accept(blob, value)
+        return True
 
     @property
     def problem(self) -> str | None:
@@ -100,9 +122,10 @@ class Watch(Generic[T]):
             return self._store.get(self.key, MAX_POINTER_BYTES)
         return self._store.get_if_changed(self.key, self._seen, MAX_POINTER_BYTES)
 
-    def _accept(self, etag: str, value: T) -> None:
-        self.value = value
-        self._seen = etag
+    def _accept(self, blob: Blob, value: T) -> None:
+        with self._changing:
+            self.value, self.body, self.is_lent = value, blob.body, False
+        self._seen = blob.etag
         self._refusals = 0
         self._last_problem = None
 
@@ -130,9 +153,14 @@ class Reloader:
         store: ObjectStore,
         poll_seconds: float,
         note: Callable[[str, str], None] = lambda what, outcome: None,
+        kept: LastGoodPairs | None = None,
     ) -> None:
-        """``note`` is told what was looked at (model, state or pair of both) and the outcome."""
+        """``note`` is told what was looked at (model, state, pair of both, kept) and the outcome.
+
+        ``kept`` is where the last good pair is kept, if anywhere.
+        """
         self.current: Forecaster | None = None
+        self.standby = Standby(store, kept, partial(note, "kept"))
         model, state = partial(load_model, store), partial(load_state, store)
         self.model = Watch(store, MODEL_POINTER, model, partial(note, "model"))
         self.state = Watch(store, STATE_POINTER, state, partial(note, "state"))
@@ -141,14 +169,20 @@ class Reloader:
         self._stopping = threading.Event()
         self._looked_once = threading.Event()
         self._thread: threading.Thread | None = None
+        self._swapping = threading.Lock()
         self._last_problem: str | None = None
 
     def start(self, patience: float = FIRST_LOOK_SECONDS) -> None:
-        """Begin to poll; wait at most ``patience`` seconds for the first look to be over."""
+        """Begin to poll; wait at most ``patience`` seconds for the first look to be over.
+
+        If nothing is in then, the last good pair answers until the store has one.
+        """
         self._stopping.clear()
         self._thread = threading.Thread(target=self._run, name="reloader", daemon=True)
         self._thread.start()
-        self._looked_once.wait(patience)
+        self._looked_once.wait(self.standby.patience(patience))
+        if self.current is None:
+            self._take_last_good()
 
     def stop(self) -> None:
         """End polling; a download under way is abandoned."""
@@ -163,12 +197,18 @@ class Reloader:
             for what, watch in (("model", self.model), ("state", self.state))
             if watch.value is None
         }
+        if self.standby.problem:
+            missing["kept"] = self.standby.problem
         return missing or {"pair": self._last_problem or "the model is being made ready"}
 
     def refresh(self) -> None:
         """Look at both pointers once; swap if the newest good pair is not the one that serves."""
         for watch in (self.model, self.state):
             watch.poll(self._poll_seconds)
+        self._swap_if_newer()
+        self._say_what_was_seen()
+
+    def _swap_if_newer(self) -> None:
         model, state = self.model.value, self.state.value
         if model is None or state is None:
             return
@@ -184,6 +224,40 @@ class Reloader:
             return
         self._swap(model, state)
 
+    def _say_what_was_seen(self) -> None:
+        watches = (self.model, self.state)
+        self.standby.looked(
+            confirmed=all(watch.is_reached for watch in watches),
+            is_lent=any(watch.is_lent for watch in watches),
+            problems="; ".join(filter(None, (watch.problem for watch in watches))),
+        )
+
+    def _take_last_good(self) -> None:
+        found = self.standby.take()
+        if found is None:
+            return
+        pair = f"model {found.model.version} with the state {found.state.sha256[:12]}"
+        with self._swapping:
+            if self.current is not None:  # the store came first
+                return
+            self.model.lend(found.model)
+            self.state.lend(found.state)
+            try:
+                self.current = Forecaster(found.model, found.state)
+            except Exception as error:  # as below
+                self._report(f"{pair}, the last good one, fails to answer", error)
+                return
+        self._say_what_was_seen()
+        logger.warning("serving %s, the last good one, until the store has one", pair)
+
+    def _keep_last_good(self) -> None:
+        """Keep what answers, if it came from the store and nothing newer waits."""
+        model, state = self.model, self.state
+        if model.is_lent or state.is_lent or model.value is None or state.value is None:
+            return
+        if self._is_served(model.value, state.value) and model.body and state.body:
+            self.standby.keep(model.body, state.body)
+
     def _is_served(self, model: LoadedModel, state: LoadedState) -> bool:
         served = self.current
         return served is not None and served.model is model and served.state is state
@@ -192,11 +266,13 @@ class Reloader:
         """Let the pair answer from now on; if that fails, the next look tries again."""
         pair = f"model {model.version} with the state {state.sha256[:12]}"
         try:
-            self.current = Forecaster(model, state)
+            forecaster = Forecaster(model, state)
         except Exception as error:  # model and state are others' and may fail in any way
             self._note("failed")
             self._report(f"{pair} fails to answer", error)
             return
+        with self._swapping:
+            self.current = forecaster
         self._note("swapped")
         self._last_problem = None
         logger.info("serving %s, data until %s", pair, state.data_until)
@@ -217,4 +293,5 @@ class Reloader:
             except Exception as error:  # a bug here must not end polling for good
                 self._report("looking for a new model or state failed", error)
             self._looked_once.set()
+            self._keep_last_good()
             self._stopping.wait(self._poll_seconds)

@@ -155,6 +155,9 @@ class HealthReply(Reply):
 
     status: Literal["healthy"] = "healthy"
     model_loaded: bool
+    stale: Literal[True] | None = Field(
+        default=None, description="There, and true, while the store cannot confirm what answers."
+    )
 
 
 class ReadyReply(Reply):
@@ -163,6 +166,13 @@ class ReadyReply(Reply):
     status: Literal["ready"] = "ready"
     model_version: str
     data_until: datetime.date
+    stale: Literal[True] | None = Field(
+        default=None, description="There, and true, while the store cannot confirm what answers."
+    )
+    stale_since: datetime.datetime | None = Field(
+        default=None, description="When the store last did; every answer has it as X-Stale-Since."
+    )
+    stale_because: str | None = Field(default=None, description="What is wrong with the store.")
 
 
 class StateReply(Reply):
@@ -191,6 +201,10 @@ class ModelReply(Reply):
         "candidates beside the baselines, training set, raw files, library versions, run."
     )
     state: StateReply | None
+    stale_since: datetime.datetime | None = Field(
+        description="Since when the store could not confirm that this is what to serve; null: it "
+        "does."
+    )
 
 
 class VersionReply(Reply):

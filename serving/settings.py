@@ -50,6 +50,8 @@ class Settings:
     port: int = 8000
     poll_seconds: float = 10.0
     """Between two looks at the pointers of model and state."""
+    kept_folder: Path | None = None
+    """Where the last good model and history are kept for a start without the store."""
     limits: Limits = field(default_factory=Limits)
     api_keys: str = field(default="", repr=False)
     """``name:sha256,…`` of the keys that are let in; see ``keys.py``."""
@@ -79,8 +81,10 @@ class Settings:
         """
         home = Path(environment.get("SCALECAST_HOME", ".scalecast")).expanduser().absolute()
         keys_file = environment.get("SCALECAST_API_KEYS_FILE")
+        store_url = environment.get("SCALECAST_STORE_URL") or (home / "store").as_uri()
         return cls(
-            store_url=environment.get("SCALECAST_STORE_URL") or (home / "store").as_uri(),
+            store_url=store_url,
+            kept_folder=_kept_folder(environment.get("SCALECAST_SERVING_CACHE"), store_url, home),
             host=environment.get("SCALECAST_API_HOST") or cls.host,
             port=_whole(environment, "SCALECAST_API_PORT", cls.port, 0, 65_535),
             poll_seconds=_number(
@@ -107,6 +111,11 @@ OWN_VARIABLES: Final[dict[str, tuple[object, str]]] = {
     "SCALECAST_POLL_SECONDS": (
         Settings.poll_seconds,
         "Seconds between two looks of the API for another model or state (0.05 to 3600).",
+    ),
+    "SCALECAST_SERVING_CACHE": (
+        "unset",
+        "Folder in which the API keeps the last good model and history, to start without the "
+        "store; unset: `serving-cache` in the home if the store is a bucket; off: nowhere.",
     ),
     "SCALECAST_API_KEYS": (
         "unset",
@@ -158,6 +167,13 @@ OWN_VARIABLES: Final[dict[str, tuple[object, str]]] = {
     ),
 }
 """What only the sidecar reads: default and description, for the table of all settings."""
+
+
+def _kept_folder(text: str | None, store_url: str, home: Path) -> Path | None:
+    """Return the folder; by default none where the store is a folder of this machine itself."""
+    if text:
+        return None if text == "off" else Path(text).expanduser().absolute()
+    return None if store_url.lower().startswith("file:") else home / "serving-cache"
 
 
 def _limits(environment: Mapping[str, str]) -> Limits:

@@ -6,6 +6,7 @@ The layout of a state's bytes is in ``contract/state.py``; nothing is unpickled.
 import datetime
 import math
 from dataclasses import dataclass
+from typing import Final
 
 from scalecast_assets.contract.bundle import read_state
 from scalecast_assets.contract.cold_start import ColdStart
@@ -15,6 +16,11 @@ from scalecast_assets.contract.pointers import StatePointer
 from scalecast_assets.contract.state import panel_from_bytes
 from scalecast_assets.contract.store import ObjectStore
 from scalecast_assets.contract.strict_json import BundleError
+from serving.memory import free_bytes
+
+LOADING: Final = 3
+"""Memory that loading takes, in sizes of the state: the bytes, its members, and what is made of
+them (20 MB of 30,000 series)."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,7 @@ def load_state(store: ObjectStore, pointer: bytes) -> LoadedState:
         StoreError: the store failed meanwhile.
     """
     named = StatePointer.parse(pointer)
+    _check_room(named)
     panel = panel_from_bytes(read_state(store, named))
     computed = feature_contract_hash(panel.calendar)
     if named.contract_hash != computed:
@@ -55,3 +62,13 @@ def load_state(store: ObjectStore, pointer: bytes) -> LoadedState:
         contract_hash=computed,
         data_until=datetime.date.fromisoformat(named.data_until),
     )
+
+
+def _check_room(named: StatePointer) -> None:
+    """Refuse, unread, what would make the system end this process for want of memory."""
+    free = free_bytes()
+    if free is not None and named.size * LOADING > free:
+        raise BundleError(
+            f"state {named.sha256} has {named.size >> 20} MiB, and loading takes {LOADING} times "
+            f"that; {free >> 20} MiB are free: give the sidecar more memory"
+        )

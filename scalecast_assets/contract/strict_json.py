@@ -14,6 +14,8 @@ from scalecast_assets.contract.layout import check_sha256, is_version
 
 T = TypeVar("T")
 _MAX_DEPTH: Final = 20
+MAX_VALUES: Final = 1_000_000
+"""In one document: three bytes of JSON can become a hundred of memory, an id and its code 250."""
 
 
 class BundleError(Exception):
@@ -33,9 +35,11 @@ def dump_json(document: object, what: str) -> bytes:
 
 
 def load_object(data: bytes, what: str, max_bytes: int) -> "Fields":
-    """Parse one JSON object; refuses duplicate keys, NaN, deep nesting and anything too large."""
+    """Parse one JSON object; refuses duplicate keys, NaN, deep nesting and what is too large."""
     if len(data) > max_bytes:
         raise BundleError(f"{what} is larger than {max_bytes} bytes")
+    if sum(map(data.count, (b",", b"[", b"{"))) > MAX_VALUES:
+        raise BundleError(f"{what} holds more than {MAX_VALUES:,} values")
     try:
         document = json.loads(
             data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse_constant

@@ -4,6 +4,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
+from anyio import CapacityLimiter
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from pydantic_core import to_json
@@ -29,6 +30,8 @@ class Parts:
     heavy: Heavy
     kept: KeptVersions
     store: ObjectStore
+    store_turns: CapacityLimiter
+    """For threads that wait for the store: while it hangs, those of forecasts stay free."""
 
     def forecaster(self) -> Forecaster:
         """Return what answers now; a request takes it once and so never mixes two versions.

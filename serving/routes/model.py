@@ -26,6 +26,7 @@ async def model(request: Request) -> ModelReply:
         rule = "must be loaded before it can be shown: run `scalecast run` to promote one"
         raise ApiError(503, problem("model", None, rule, found="none"))
     state = forecaster.state if forecaster else None
+    stale = reloader.standby.stale
     return ModelReply(
         model_version=loaded.version,
         manifest_sha256=loaded.manifest_sha256,
@@ -35,6 +36,7 @@ async def model(request: Request) -> ModelReply:
         manifest=json.loads(loaded.manifest.to_bytes()),
         previous=loaded.previous,
         state=_described(state) if state else None,
+        stale_since=stale.since if stale else None,
     )
 
 

@@ -19,7 +19,9 @@ async def models(request: Request) -> VersionsReply:
     model = parts.reloader.model.value
     served = parts.reloader.current.model if parts.reloader.current else model
     manifest = served.manifest if served else None
-    kept = await run_sync(parts.kept.known, manifest, abandon_on_cancel=True)
+    kept = await run_sync(
+        parts.kept.known, manifest, abandon_on_cancel=True, limiter=parts.store_turns
+    )
     return VersionsReply(
         versions=[
             VersionReply(

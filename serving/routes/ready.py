@@ -9,9 +9,17 @@ from serving.schemas import ReadyReply
 router = APIRouter(tags=["operation"])
 
 
-@router.get("/ready", summary="May requests be sent here?", responses=errors(503))
+@router.get(
+    "/ready",
+    summary="May requests be sent here?",
+    responses=errors(503),
+    response_model_exclude_none=True,
+)
 async def ready(request: Request) -> ReadyReply:
-    """Answer 200 once a verified model and a history that fits it are in, else 503 with reasons."""
+    """Answer 200 once a verified model and a history that fits it are in, else 503 with reasons.
+
+    While the store is away, the last good pair goes on answering, and `stale` is there and true.
+    """
     parts = parts_of(request)
     forecaster = parts.reloader.current
     if forecaster is None:
@@ -19,6 +27,11 @@ async def ready(request: Request) -> ReadyReply:
         raise ApiError(
             503, *(problem(what, None, "must be in", found=why) for what, why in reasons)
         )
+    stale = parts.reloader.standby.stale
     return ReadyReply(
-        model_version=forecaster.model.version, data_until=forecaster.state.data_until
+        model_version=forecaster.model.version,
+        data_until=forecaster.state.data_until,
+        stale=True if stale else None,
+        stale_since=stale.since if stale else None,
+        stale_because=stale.because if stale else None,
     )

@@ -2,8 +2,8 @@
 
 from typing import Final
 
+from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request, Response
-from starlette.concurrency import run_in_threadpool
 
 from scalecast_assets.contract.bundle import read_file
 from scalecast_assets.contract.layout import REPORT
@@ -44,7 +44,14 @@ async def report(request: Request) -> Response:
         rule = f"must have a report of at most {MAX_REPORT_BYTES} bytes in its bundle"
         raise ApiError(404, problem("model", loaded.version, rule))
     try:
-        page = await run_in_threadpool(read_file, parts.store, loaded.manifest, REPORT)
+        page = await run_sync(
+            read_file,
+            parts.store,
+            loaded.manifest,
+            REPORT,
+            abandon_on_cancel=True,
+            limiter=parts.store_turns,
+        )
     except StoreError as error:
         rule = "must be readable for a report, which is kept nowhere else"
         raise ApiError(503, problem("store", None, rule, found=str(error))) from None
