@@ -1,7 +1,8 @@
 """``create_app(settings)``: the whole sidecar at a glance.
 
 Endpoints are in ``routes/``, what they say in ``schemas.py`` and ``errors.py``; every request comes
-through ``gate.py``. Which model answers is decided in ``reload.py``, and what it answers in
+through ``gate.py``. Which model answers is decided in ``reload.py`` and, where two are
+served, in ``traffic.py``; what it answers in
 ``forecaster.py`` (one question), ``batch.py`` (many) and ``coming.py`` (the coming days).
 """
 
@@ -42,6 +43,7 @@ from serving.routes.dependencies import Parts, PlainRoute
 from serving.schemas import PredictRequest
 from serving.schemas_many import BatchRequest, ForecastRequest
 from serving.settings import Settings
+from serving.shadow import Shadow
 from serving.stores import open_store
 from serving.timeseries import TimeSeriesRequest
 
@@ -65,20 +67,29 @@ def create_app(settings: Settings) -> FastAPI:
         SettingsError: the store's URL or a key cannot be used.
     """
     store = open_store(settings)
-    counted = Metrics(lambda: reloader.current)
+    counted = Metrics(lambda: reloader.traffic)
     reloader = Reloader(store, settings.poll_seconds, counted.reloaded)
+    shadow = Shadow(counted)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await run_in_threadpool(reloader.start)
+        shadow.start()
         yield
+        await run_in_threadpool(shadow.stop)
         await run_in_threadpool(reloader.stop)
 
     app = FastAPI(
         title="ScaleCast", description=DESCRIPTION, lifespan=lifespan, docs_url=None, redoc_url=None
     )
     app.state.parts = Parts(
-        settings, reloader, counted, Heavy(settings.limits.batches), KeptVersions(store), store
+        settings,
+        reloader,
+        counted,
+        Heavy(settings.limits.batches),
+        KeptVersions(store),
+        store,
+        shadow,
     )
     install_handlers(app)
     keys = KeyRing(settings.api_keys, settings.api_keys_file)

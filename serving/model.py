@@ -7,7 +7,7 @@ in ``reload.py``; nothing here, or anywhere in the sidecar, unpickles.
 
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import isfinite
 from typing import Any, Final
@@ -16,7 +16,8 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from scalecast_assets.contract.bundle import Manifest, read_pointed_bundle, verify_files
+from scalecast_assets.contract.bundle import Manifest, read_bundle, verify_files
+from scalecast_assets.contract.challenger import Challenger
 from scalecast_assets.contract.columns import FEATURES
 from scalecast_assets.contract.encoders import Encoders
 from scalecast_assets.contract.intervals import IntervalTable
@@ -84,8 +85,12 @@ class LoadedModel:
     intervals: IntervalTable | None
     manifest: Manifest
     manifest_sha256: str
-    previous: str | None
     loaded_at: datetime
+    previous: str | None = None
+    challenger: Challenger | None = None
+    """What is to be served beside it."""
+    spoilt: str | None = None
+    """Why what the pointer says about a challenger cannot be read."""
 
     @property
     def version(self) -> str:
@@ -101,17 +106,27 @@ def load_model(store: ObjectStore, pointer: bytes) -> LoadedModel:
         StoreError: the store failed meanwhile.
     """
     named = ServingPointer.parse(pointer)
-    bundle = read_pointed_bundle(store, named)
+    model = load_version(store, named.version, named.manifest_sha256)
+    return replace(model, previous=named.previous, challenger=named.challenger, spoilt=named.spoilt)
+
+
+def load_version(store: ObjectStore, version: str, manifest_sha256: str) -> LoadedModel:
+    """Load one version, every file of its bundle verified, the graph tried.
+
+    Raises:
+        BundleError: anything is missing, altered, or not what the contract promises.
+        StoreError: the store failed meanwhile.
+    """
+    bundle = read_bundle(store, version, manifest_sha256)
     verify_files(store, bundle.manifest)
     if bundle.intervals is None:
-        logger.warning("model %s has no %s: its answers carry no bounds", named.version, INTERVALS)
+        logger.warning("model %s has no %s: its answers carry no bounds", version, INTERVALS)
     return LoadedModel(
         predictor=open_predictor(bundle.onnx),
         encoders=bundle.encoders,
         intervals=bundle.intervals,
         manifest=bundle.manifest,
         manifest_sha256=bundle.manifest_sha256,
-        previous=named.previous,
         loaded_at=datetime.now(UTC),
     )
 

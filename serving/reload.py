@@ -2,7 +2,8 @@
 
 Two pointers are watched, ``serving/model.json`` and ``serving/state.json``. Whatever is wrong with
 what one of them names, the last good one goes on serving and the log says why. A request takes
-``Reloader.current`` once and so never mixes two versions.
+``Reloader.traffic`` once and so never mixes two versions. The challenger that the model's pointer
+names is kept in by ``challenger.py``: the champion never waits for it.
 """
 
 import logging
@@ -21,9 +22,11 @@ from scalecast_assets.contract.store import (
     StoreError,
     StoreUnavailable,
 )
+from serving.challenger import ChallengerWatch
 from serving.forecaster import Forecaster
 from serving.model import LoadedModel, load_model
 from serving.state import LoadedState, load_state
+from serving.traffic import Rival, Traffic
 
 logger = logging.getLogger(__name__)
 
@@ -131,17 +134,24 @@ class Reloader:
         poll_seconds: float,
         note: Callable[[str, str], None] = lambda what, outcome: None,
     ) -> None:
-        """``note`` is told what was looked at (model, state or pair of both) and the outcome."""
-        self.current: Forecaster | None = None
+        """``note`` is told what was looked at (model, state, pair of both, challenger) and how."""
+        self.traffic: Traffic | None = None
         model, state = partial(load_model, store), partial(load_state, store)
         self.model = Watch(store, MODEL_POINTER, model, partial(note, "model"))
         self.state = Watch(store, STATE_POINTER, state, partial(note, "state"))
+        self.challenger = ChallengerWatch(store, partial(note, "challenger"))
         self._note = partial(note, "pair")
         self._poll_seconds = poll_seconds
         self._stopping = threading.Event()
         self._looked_once = threading.Event()
         self._thread: threading.Thread | None = None
         self._last_problem: str | None = None
+
+    @property
+    def current(self) -> Forecaster | None:
+        """The champion that answers now."""
+        traffic = self.traffic
+        return traffic.champion if traffic else None
 
     def start(self, patience: float = FIRST_LOOK_SECONDS) -> None:
         """Begin to poll; wait at most ``patience`` seconds for the first look to be over."""
@@ -174,32 +184,47 @@ class Reloader:
             return
         if self._is_served(model, state):
             self._last_problem = None
+        elif not self._swap(model, state):
             return
+        rival = self.challenger.fetched(model, state, self._poll_seconds)
+        if rival is not None:
+            self._let_challenge(rival)
+
+    def _swap(self, model: LoadedModel, state: LoadedState) -> bool:
+        """Let the pair answer from now on; if that fails, the next look tries again."""
         if model.manifest.contract_hash != state.contract_hash:
             self._note("mismatched")
             self._report(
                 f"model {model.version} has the feature contract {model.manifest.contract_hash} "
                 f"but the state {state.sha256[:12]} has {state.contract_hash}"
             )
-            return
-        self._swap(model, state)
+            return False
+        pair = f"model {model.version} with the state {state.sha256[:12]}"
+        try:
+            champion = Forecaster(model, state)
+        except Exception as error:  # model and state are others' and may fail in any way
+            self._note("failed")
+            self._report(f"{pair} fails to answer", error)
+            return False
+        rival = self.challenger.at_hand(model, state)
+        self.traffic = Traffic(champion, rival)
+        self._note("swapped")
+        self._last_problem = None
+        logger.info("serving %s, data until %s", pair, state.data_until)
+        if rival is not None:
+            logger.info("beside it %s %s", rival.entry.version, rival.entry.in_words())
+        return True
 
     def _is_served(self, model: LoadedModel, state: LoadedState) -> bool:
         served = self.current
         return served is not None and served.model is model and served.state is state
 
-    def _swap(self, model: LoadedModel, state: LoadedState) -> None:
-        """Let the pair answer from now on; if that fails, the next look tries again."""
-        pair = f"model {model.version} with the state {state.sha256[:12]}"
-        try:
-            self.current = Forecaster(model, state)
-        except Exception as error:  # model and state are others' and may fail in any way
-            self._note("failed")
-            self._report(f"{pair} fails to answer", error)
-            return
-        self._note("swapped")
-        self._last_problem = None
-        logger.info("serving %s, data until %s", pair, state.data_until)
+    def _let_challenge(self, rival: Rival) -> None:
+        """Put the challenger beside the champion that answers."""
+        served = self.traffic
+        if served is not None and served.rival is not rival:
+            self.traffic = Traffic(served.champion, rival)
+            logger.info("beside it %s %s", rival.entry.version, rival.entry.in_words())
 
     def _report(self, problem: str, error: Exception | None = None) -> None:
         """Log the problem, unless it is what the last look found; an error's text may vary."""

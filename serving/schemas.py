@@ -122,7 +122,7 @@ class PredictReply(Reply):
     """A forecast, and what it stands on."""
 
     prediction: float = Field(ge=0, description="Units expected to be sold that day.")
-    model_version: str = Field(description="The promoted model's version, as under `models/`.")
+    model_version: str = Field(description="The version that answered, as under `models/`.")
     source: Source = Field(
         description="`model`, or the mean that answers where there is too little history: the "
         "series' own over 28 days, else its product's, its store's, everything's. "
@@ -162,6 +162,7 @@ class ReadyReply(Reply):
 
     status: Literal["ready"] = "ready"
     model_version: str
+    challenger: str | None = Field(description="The version served beside it; null if none is.")
     data_until: datetime.date
 
 
@@ -173,6 +174,21 @@ class StateReply(Reply):
     stores: int
     products: int
     series: int
+
+
+class ChallengerReply(Reply):
+    """The version that is served beside the champion."""
+
+    model_version: str
+    manifest_sha256: str
+    mode: Literal["split", "shadow"] = Field(
+        description="`split`: it answers for its share of the series, always the same ones. "
+        "`shadow`: the champion answers, and the two are only compared."
+    )
+    share: float = Field(gt=0, le=1, description="Of the series.")
+    candidate: str
+    mae: float | None = Field(description="On the holdout, when it was compared; units per day.")
+    loaded_at: datetime.datetime
 
 
 class ModelReply(Reply):
@@ -191,6 +207,12 @@ class ModelReply(Reply):
         "candidates beside the baselines, training set, raw files, library versions, run."
     )
     state: StateReply | None
+    challenger: ChallengerReply | None = Field(
+        description="What is served beside it; null without a challenger."
+    )
+    challenger_problem: str | None = Field(
+        description="Why the challenger that is to be served is not; null if nothing is wrong."
+    )
 
 
 class VersionReply(Reply):
@@ -202,6 +224,7 @@ class VersionReply(Reply):
     fit_cutoff: datetime.date = Field(description="The last day that it was fitted on.")
     mae: float | None = Field(description="On the holdout, when it was compared; units per day.")
     is_served: bool
+    is_challenger: bool = Field(description="Whether it is served beside the champion.")
 
 
 class VersionsReply(Reply):

@@ -13,12 +13,15 @@ router = APIRouter(tags=["operation"])
 async def ready(request: Request) -> ReadyReply:
     """Answer 200 once a verified model and a history that fits it are in, else 503 with reasons."""
     parts = parts_of(request)
-    forecaster = parts.reloader.current
-    if forecaster is None:
+    traffic = parts.reloader.traffic
+    if traffic is None:
         reasons = parts.reloader.reasons().items()
         raise ApiError(
             503, *(problem(what, None, "must be in", found=why) for what, why in reasons)
         )
+    champion, rival = traffic.champion, traffic.rival
     return ReadyReply(
-        model_version=forecaster.model.version, data_until=forecaster.state.data_until
+        model_version=champion.model.version,
+        challenger=rival.entry.version if rival else None,
+        data_until=champion.state.data_until,
     )

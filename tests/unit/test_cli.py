@@ -20,8 +20,8 @@ HEAVY = {
     "psycopg", "pyarrow", "sklearn", "torch", "xgboost",
 }  # fmt: skip
 VERBS = {
-    "api-key", "doctor", "env", "init-env", "models", "purge", "retrain", "rollback", "run",
-    "sample-data", "serve", "service", "settings", "setup-store", "status", "up", "validate",
+    "api-key", "challenge", "doctor", "env", "init-env", "models", "purge", "retrain", "rollback",
+    "run", "sample-data", "serve", "service", "settings", "setup-store", "status", "up", "validate",
     "withdraw",
 }  # fmt: skip
 
@@ -111,7 +111,12 @@ def test_rollback_before_there_is_a_model_fails_and_says_what_to_do() -> None:
 def test_models_of_an_empty_home_are_none(tmp_path: Path) -> None:
     result = call("models", "--json")
     assert result.exit_code == 0
-    assert json.loads(result.stdout) == {"versions": [], "model": None, "state": None}
+    assert json.loads(result.stdout) == {
+        "versions": [],
+        "model": None,
+        "challenger": None,
+        "state": None,
+    }
     assert "scalecast run" in call("models").stdout
 
 
