@@ -106,6 +106,11 @@ class _Part:
         self.answers = answers
         self.rows = rows
 
+    @cached_property
+    def place(self) -> dict[int, int]:
+        """Where among its answers each of its rows stands."""
+        return {row: at for at, row in enumerate(self.rows.tolist())}
+
 
 class Told:
     """The answers to ``n`` questions, by one version or by two."""
@@ -144,9 +149,8 @@ class Told:
         asked = list(range(self._n)) if rows is None else list(rows)
         made: dict[int, Reply] = {}
         for part in self._parts:
-            place = {row: at for at, row in enumerate(part.rows.tolist())}
-            own = [row for row in asked if row in place]
-            replies = part.answers.replies(part.version, [place[row] for row in own])
+            own = [row for row in asked if row in part.place]
+            replies = part.answers.replies(part.version, [part.place[row] for row in own])
             made.update(zip(own, replies, strict=True))
         return [made[row] for row in asked]
 

@@ -1,10 +1,14 @@
 """A second version beside the champion: set, changed, ended, and what promotions do to it."""
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from scalecast_assets.cli import cli
 from scalecast_assets.contract.bundle import BundleError, Manifest, read_manifest
 from scalecast_assets.contract.challenger import Challenger
 from scalecast_assets.contract.layout import MANIFEST, MODEL_POINTER, model_key
@@ -13,6 +17,7 @@ from scalecast_assets.contract.store import DirectoryStore, ObjectStore
 from scalecast_assets.promotion.challenging import challenge, end_challenge
 from scalecast_assets.promotion.publishing import publish_bundle
 from scalecast_assets.promotion.switching import ConcurrentPromotion, promote, rollback
+from tests.serving.makers import linear_graph, make_world, set_up, write_bundle
 
 Publish = Callable[[bytes], Manifest]
 
@@ -162,3 +167,30 @@ def test_a_challenge_to_a_champion_that_has_gone_is_refused(
     with pytest.raises(ConcurrentPromotion, match="moved after it was read"):
         challenge(Meddled(three.root), "1.1.0", mode="split", share=0.5)
     assert (pointer(three).version, beside(three)) == ("1.2.0", None)
+
+
+def test_the_command_says_what_it_did_and_models_show_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SCALECAST_HOME", str(tmp_path / "home"))
+    home, world = DirectoryStore(tmp_path / "home" / "store"), make_world()
+    set_up(home, world)
+    write_bundle(home, "1.1.0", linear_graph(), world.encoders)
+
+    def call(*arguments: str) -> str:
+        result = CliRunner().invoke(cli, arguments)
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    told = json.loads(call("challenge", "1.1.0", "--shadow", "--json"))
+    assert told["challenger"] == {"version": "1.1.0", "mode": "shadow", "share": 1.0}
+    assert (told["version"], told["changed"]) == ("1.0.0", True)
+    assert "answers for 10 % of the series" in call("challenge", "1.1.0", "--share", "0.1")
+    shown = json.loads(call("models", "--json"))
+    assert (shown["challenger"]["version"], shown["challenger"]["share"]) == ("1.1.0", 0.1)
+    assert [one["version"] for one in shown["versions"] if one["challenges"]] == ["1.1.0"]
+    assert "challenger" in call("models")
+    assert "the challenger 1.1.0 has ended" in call("challenge", "--end")
+    assert "challenger" not in call("models")
+    assert "rollback" in call("challenge", "--help")
