@@ -162,7 +162,9 @@ class ReadyReply(Reply):
 
     status: Literal["ready"] = "ready"
     model_version: str
-    challenger: str | None = Field(description="The version served beside it; null if none is.")
+    challenger: str | None = Field(
+        default=None, description="There while a version is served beside it: which one."
+    )
     data_until: datetime.date
 
 

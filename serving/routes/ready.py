@@ -9,7 +9,12 @@ from serving.schemas import ReadyReply
 router = APIRouter(tags=["operation"])
 
 
-@router.get("/ready", summary="May requests be sent here?", responses=errors(503))
+@router.get(
+    "/ready",
+    summary="May requests be sent here?",
+    responses=errors(503),
+    response_model_exclude_none=True,
+)
 async def ready(request: Request) -> ReadyReply:
     """Answer 200 once a verified model and a history that fits it are in, else 503 with reasons."""
     parts = parts_of(request)

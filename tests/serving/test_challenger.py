@@ -226,6 +226,7 @@ def test_a_challenger_that_is_mended_in_place_is_taken_up(home: Home, world: Wor
     point_at(home.store, CHAMPION, shas[CHAMPION], challenger=entry(shas[CHALLENGER]))
     with running(home.settings) as api:
         assert share_of(api) is None
+        assert "challenger" not in api.get("/ready").json()
         home.store.put(key, good)
         eventually(lambda: share_of(api) == SHARE, "it is tried again")
 
