@@ -213,7 +213,7 @@ class Fuzzer:
         for name, data in {**files, MANIFEST: manifest}.items():
             self._store.put(model_key(SPOILT, name), data)
         sha256 = hashlib.sha256(manifest).hexdigest()
-        pointer = ServingPointer(SPOILT, sha256, None, {SPOILT: 1.0})
+        pointer = ServingPointer(SPOILT, sha256, None)
         self._store.put(MODEL_POINTER, pointer.to_bytes())
 
     def _spoil_lines(self) -> None:

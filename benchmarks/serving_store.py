@@ -120,7 +120,7 @@ def _promote(store: ObjectStore, candidate: str, onnx: bytes, encoders: Encoders
     for name, data in {**files, MANIFEST: manifest}.items():
         store.put(model_key(VERSION, name), data)
     sha256 = hashlib.sha256(manifest).hexdigest()
-    pointer = ServingPointer(VERSION, sha256, None, {VERSION: 1.0})
+    pointer = ServingPointer(VERSION, sha256, None)
     store.put(MODEL_POINTER, pointer.to_bytes())
 
 

@@ -148,7 +148,7 @@ def _add_model(
     for file, data in {**files, MANIFEST: manifest}.items():
         contents.files[model_key(version, file)] = data
     sha256 = hashlib.sha256(manifest).hexdigest()
-    contents.models[version] = ServingPointer(version, sha256, None, {version: 1.0}).to_bytes()
+    contents.models[version] = ServingPointer(version, sha256, None).to_bytes()
 
 
 def _add_state(contents: Contents, panel: Panel) -> None:

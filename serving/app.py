@@ -1,7 +1,8 @@
 """``create_app(settings)``: the whole sidecar at a glance.
 
 Endpoints are in ``routes/``, what they say in ``schemas.py`` and ``errors.py``; every request comes
-through ``gate.py``. Which model answers is decided in ``reload.py``, and what it answers in
+through ``gate.py``. Which model answers is decided in ``reload.py`` and, where two are
+served, in ``traffic.py``; what it answers in
 ``forecaster.py`` (one question), ``batch.py`` (many) and ``coming.py`` (the coming days).
 """
 
@@ -44,6 +45,7 @@ from serving.routes.dependencies import Parts, PlainRoute
 from serving.schemas import PredictRequest
 from serving.schemas_many import BatchRequest, ForecastRequest
 from serving.settings import Settings
+from serving.shadow import Shadow
 from serving.stores import open_store
 from serving.timeseries import TimeSeriesRequest
 
@@ -70,15 +72,18 @@ def create_app(settings: Settings) -> FastAPI:
         SettingsError: the store's URL or a key cannot be used.
     """
     store = open_store(settings)
-    counted = Metrics(lambda: reloader.current)
+    counted = Metrics(lambda: reloader.traffic)
     kept = LastGoodPairs(settings.kept_folder) if settings.kept_folder else None
     reloader = Reloader(store, settings.poll_seconds, counted.reloaded, kept)
     counted.stale.set_function(lambda: float(reloader.standby.stale is not None))
+    shadow = Shadow(counted)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await run_in_threadpool(reloader.start)
+        shadow.start()
         yield
+        await run_in_threadpool(shadow.stop)
         await run_in_threadpool(reloader.stop)
 
     app = FastAPI(
@@ -92,6 +97,7 @@ def create_app(settings: Settings) -> FastAPI:
         KeptVersions(store),
         store,
         CapacityLimiter(STORE_TURNS),
+        shadow,
     )
     install_handlers(app)
     keys = KeyRing(settings.api_keys, settings.api_keys_file)

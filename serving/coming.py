@@ -20,6 +20,7 @@ from serving.batch import UNKNOWN
 from serving.forecaster import Forecaster
 from serving.model import PredictionFailed
 from serving.schemas_many import ForecastRequest, PlannedDay
+from serving.traffic import Traffic
 from serving.wide import WidePredictor
 
 PART_SERIES: Final = 256
@@ -52,7 +53,7 @@ class Asked(NamedTuple):
     level: int
     """Of the intervals, in per cent."""
 
-    def part(self, rows: slice) -> "Asked":
+    def part(self, rows: slice | NDArray[np.intp]) -> "Asked":
         """Return some of them."""
         return Asked(
             self.series[rows],
@@ -91,11 +92,17 @@ def asked_for(panel: Panel, request: ForecastRequest) -> Asked:
     return asked
 
 
-def forecast(forecaster: Forecaster, asked: Asked) -> Iterator[list[Reply]]:
-    """Yield the forecasts, as ``schemas_many.SeriesForecast``, part by part."""
+def forecast(traffic: Traffic, asked: Asked) -> Iterator[tuple[Asked, list[Reply]]]:
+    """Yield what was asked and its forecasts, as ``schemas_many.SeriesForecast``, part by part."""
     for begin in range(0, len(asked.series), PART_SERIES):
         part = asked.part(slice(begin, begin + PART_SERIES))
-        yield _forecast_part(forecaster, part)
+        replies: list[Reply] = [{}] * len(part.series)
+        ids = part.store_id.tolist(), part.product_id.tolist()
+        for forecaster, rows in traffic.groups(part.series, *ids):
+            mine = part if len(rows) == len(replies) else part.part(rows)
+            for row, reply in zip(rows.tolist(), _forecast_part(forecaster, mine), strict=True):
+                replies[row] = reply
+        yield part, replies
 
 
 def answer(forecaster: Forecaster, asked: Asked) -> Answers:

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from serving.forecaster import Forecaster
+from serving.traffic import Traffic
 
 BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60)
 """Seconds: from a single row to a whole store."""
@@ -22,7 +22,7 @@ BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.
 class Metrics:
     """Counts requests, forecasts and reloads; knows what is served."""
 
-    def __init__(self, served: Callable[[], Forecaster | None]) -> None:
+    def __init__(self, served: Callable[[], Traffic | None]) -> None:
         """``served`` returns what answers now."""
         self.registry = CollectorRegistry()
         self._requests = Counter(
@@ -48,6 +48,25 @@ class Metrics:
             "scalecast_reloads",
             "Looks at what is promoted that found something, by pointer and outcome.",
             ("what", "outcome"),
+            registry=self.registry,
+        )
+        shadow = ("version", "champion")
+        self._shadowed = Counter(
+            "scalecast_shadow_predictions",
+            "Forecast days answered by the champion and offered to the shadow, by what came of it.",
+            (*shadow, "outcome"),
+            registry=self.registry,
+        )
+        self._difference = Counter(
+            "scalecast_shadow_difference_units",
+            "Sum of |challenger - champion| over the days compared.",
+            shadow,
+            registry=self.registry,
+        )
+        self._champion_units = Counter(
+            "scalecast_shadow_champion_units",
+            "Sum of the champion's forecasts over the days compared.",
+            shadow,
             registry=self.registry,
         )
         self.under_way = Gauge(
@@ -81,8 +100,19 @@ class Metrics:
         counter.inc(n)
 
     def reloaded(self, what: str, outcome: str) -> None:
-        """Count a look at ``what``: ``model``, ``state``, the ``pair`` of both, or the kept one."""
+        """Count a look at ``what``: ``model``, ``state``, ``pair``, ``kept`` or ``challenger``."""
         self._reloads.labels(what, outcome).inc()
+
+    def shadowed(self, version: str, champion: str, outcome: str, n: int) -> None:
+        """Count ``n`` days that were ``compared`` or ``dropped``, or for which that ``failed``."""
+        self._shadowed.labels(version, champion, outcome).inc(n)
+
+    def differed(
+        self, version: str, champion: str, *, difference: float, champion_units: float
+    ) -> None:
+        """Add up how far the challenger was from the champion, in units."""
+        self._difference.labels(version, champion).inc(difference)
+        self._champion_units.labels(version, champion).inc(champion_units)
 
     def to_text(self) -> bytes:
         """Return everything in Prometheus' text format."""
@@ -92,16 +122,18 @@ class Metrics:
 class _Served(Collector):
     """What is served and how old it is, computed when asked for."""
 
-    def __init__(self, served: Callable[[], Forecaster | None]) -> None:
+    def __init__(self, served: Callable[[], Traffic | None]) -> None:
         self._served = served
 
     def collect(self) -> Iterator[Metric]:
         """Yield the gauges; those of a model only while there is one."""
-        forecaster = self._served()
+        traffic = self._served()
         ready = "Whether a verified model and a history that fits it are in."
-        yield GaugeMetricFamily("scalecast_ready", ready, value=float(forecaster is not None))
-        if forecaster is None:
+        yield GaugeMetricFamily("scalecast_ready", ready, value=float(traffic is not None))
+        yield from _shares(traffic)
+        if traffic is None:
             return
+        forecaster = traffic.champion
         manifest, state = forecaster.model.manifest, forecaster.state
         now = time.time()
         info = GaugeMetricFamily(
@@ -123,3 +155,26 @@ class _Served(Collector):
         yield GaugeMetricFamily(
             "scalecast_state_series", "Series in the history.", value=state.panel.n_series
         )
+
+
+def _shares(traffic: Traffic | None) -> Iterator[Metric]:
+    """Yield who answers for which share of the series, and whom the shadow compares."""
+    share = GaugeMetricFamily(
+        "scalecast_model_share",
+        "Share of the series that a version answers for.",
+        labels=("version", "role"),
+    )
+    shadow = GaugeMetricFamily(
+        "scalecast_shadow_share",
+        "Share of the series for which a version is compared with the champion.",
+        labels=("version",),
+    )
+    if traffic is not None:
+        split = traffic.split.entry.share if traffic.split else 0.0
+        share.add_metric((traffic.champion.model.version, "champion"), 1 - split)
+        if traffic.split:
+            share.add_metric((traffic.split.entry.version, "challenger"), split)
+        if traffic.shadow:
+            shadow.add_metric((traffic.shadow.entry.version,), traffic.shadow.entry.share)
+    yield share
+    yield shadow

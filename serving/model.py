@@ -7,7 +7,7 @@ in ``reload.py``; nothing here, or anywhere in the sidecar, unpickles.
 
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import isfinite
 from typing import Any, Final
@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from scalecast_assets.contract.bundle import (
     REQUIRED_FILES,
     Manifest,
-    read_pointed_bundle,
+    read_bundle,
     verify_files,
 )
+from scalecast_assets.contract.challenger import Challenger
 from scalecast_assets.contract.columns import FEATURES
 from scalecast_assets.contract.encoders import Encoders
 from scalecast_assets.contract.intervals import IntervalTable
@@ -93,8 +94,12 @@ class LoadedModel:
     intervals: IntervalTable | None
     manifest: Manifest
     manifest_sha256: str
-    previous: str | None
     loaded_at: datetime
+    previous: str | None = None
+    challenger: Challenger | None = None
+    """What is to be served beside it."""
+    spoilt: str | None = None
+    """Why what the pointer says about a challenger cannot be read."""
 
     @property
     def version(self) -> str:
@@ -112,19 +117,33 @@ def load_model(store: ObjectStore, pointer: bytes, *, whole: bool = True) -> Loa
         StoreError: the store failed meanwhile.
     """
     named = ServingPointer.parse(pointer)
-    bundle = read_pointed_bundle(store, named)
+    model = load_version(store, named.version, named.manifest_sha256, whole=whole)
+    return replace(model, previous=named.previous, challenger=named.challenger, spoilt=named.spoilt)
+
+
+def load_version(
+    store: ObjectStore, version: str, manifest_sha256: str, *, whole: bool = True
+) -> LoadedModel:
+    """Load one version, every file of its bundle verified, the graph tried.
+
+    Not ``whole``: only the files that serving reads, where the others were never put.
+
+    Raises:
+        BundleError: anything is missing, altered, or not what the contract promises.
+        StoreError: the store failed meanwhile.
+    """
+    bundle = read_bundle(store, version, manifest_sha256)
     _try_apart(bundle.onnx, bundle.manifest.files[MODEL].sha256)
     if whole:
         verify_files(store, bundle.manifest, skip=READ_AT_ONCE)
     if bundle.intervals is None:
-        logger.warning("model %s has no %s: its answers carry no bounds", named.version, INTERVALS)
+        logger.warning("model %s has no %s: its answers carry no bounds", version, INTERVALS)
     return LoadedModel(
         predictor=open_predictor(bundle.onnx),
         encoders=bundle.encoders,
         intervals=bundle.intervals,
         manifest=bundle.manifest,
         manifest_sha256=bundle.manifest_sha256,
-        previous=named.previous,
         loaded_at=datetime.now(UTC),
     )
 

@@ -2,8 +2,9 @@
 
 Two pointers are watched, ``serving/model.json`` and ``serving/state.json``. Whatever is wrong with
 what one of them names, the last good one goes on serving and the log says why. A request takes
-``Reloader.current`` once and so never mixes two versions. What answers at a start without the
-store is in ``standby.py``.
+``Reloader.traffic`` once and so never mixes two versions. The challenger that the model's pointer
+names is kept in by ``challenger.py``: the champion never waits for it. What answers at a start
+without the store is in ``standby.py``.
 """
 
 import logging
@@ -22,11 +23,13 @@ from scalecast_assets.contract.store import (
     StoreError,
     StoreUnavailable,
 )
+from serving.challenger import ChallengerWatch
 from serving.forecaster import Forecaster
 from serving.last_good import LastGoodPairs
 from serving.model import LoadedModel, load_model
 from serving.standby import Standby
 from serving.state import LoadedState, load_state
+from serving.traffic import Rival, Traffic
 
 logger = logging.getLogger(__name__)
 
@@ -155,15 +158,16 @@ class Reloader:
         note: Callable[[str, str], None] = lambda what, outcome: None,
         kept: LastGoodPairs | None = None,
     ) -> None:
-        """``note`` is told what was looked at (model, state, pair of both, kept) and the outcome.
+        """``note`` is told what was looked at (model, state, pair, kept, challenger) and how.
 
         ``kept`` is where the last good pair is kept, if anywhere.
         """
-        self.current: Forecaster | None = None
+        self.traffic: Traffic | None = None
         self.standby = Standby(store, kept, partial(note, "kept"))
         model, state = partial(load_model, store), partial(load_state, store)
         self.model = Watch(store, MODEL_POINTER, model, partial(note, "model"))
         self.state = Watch(store, STATE_POINTER, state, partial(note, "state"))
+        self.challenger = ChallengerWatch(store, partial(note, "challenger"))
         self._note = partial(note, "pair")
         self._poll_seconds = poll_seconds
         self._stopping = threading.Event()
@@ -171,6 +175,12 @@ class Reloader:
         self._thread: threading.Thread | None = None
         self._swapping = threading.Lock()
         self._last_problem: str | None = None
+
+    @property
+    def current(self) -> Forecaster | None:
+        """The champion that answers now."""
+        traffic = self.traffic
+        return traffic.champion if traffic else None
 
     def start(self, patience: float = FIRST_LOOK_SECONDS) -> None:
         """Begin to poll; wait at most ``patience`` seconds for the first look to be over.
@@ -214,15 +224,37 @@ class Reloader:
             return
         if self._is_served(model, state):
             self._last_problem = None
+        elif not self._swap(model, state):
             return
+        rival = self.challenger.fetched(model, state, self._poll_seconds)
+        if rival is not None:
+            self._let_challenge(rival)
+
+    def _swap(self, model: LoadedModel, state: LoadedState) -> bool:
+        """Let the pair answer from now on; if that fails, the next look tries again."""
         if model.manifest.contract_hash != state.contract_hash:
             self._note("mismatched")
             self._report(
                 f"model {model.version} has the feature contract {model.manifest.contract_hash} "
                 f"but the state {state.sha256[:12]} has {state.contract_hash}"
             )
-            return
-        self._swap(model, state)
+            return False
+        pair = f"model {model.version} with the state {state.sha256[:12]}"
+        try:
+            champion = Forecaster(model, state)
+        except Exception as error:  # model and state are others' and may fail in any way
+            self._note("failed")
+            self._report(f"{pair} fails to answer", error)
+            return False
+        rival = self.challenger.at_hand(model, state)
+        with self._swapping:
+            self.traffic = Traffic(champion, rival)
+        self._note("swapped")
+        self._last_problem = None
+        logger.info("serving %s, data until %s", pair, state.data_until)
+        if rival is not None:
+            logger.info("beside it %s %s", rival.entry.version, rival.entry.in_words())
+        return True
 
     def _say_what_was_seen(self) -> None:
         watches = (self.model, self.state)
@@ -243,7 +275,7 @@ class Reloader:
             self.model.lend(found.model)
             self.state.lend(found.state)
             try:
-                self.current = Forecaster(found.model, found.state)
+                self.traffic = Traffic(Forecaster(found.model, found.state))
             except Exception as error:  # as below
                 self._report(f"{pair}, the last good one, fails to answer", error)
                 return
@@ -262,20 +294,12 @@ class Reloader:
         served = self.current
         return served is not None and served.model is model and served.state is state
 
-    def _swap(self, model: LoadedModel, state: LoadedState) -> None:
-        """Let the pair answer from now on; if that fails, the next look tries again."""
-        pair = f"model {model.version} with the state {state.sha256[:12]}"
-        try:
-            forecaster = Forecaster(model, state)
-        except Exception as error:  # model and state are others' and may fail in any way
-            self._note("failed")
-            self._report(f"{pair} fails to answer", error)
-            return
-        with self._swapping:
-            self.current = forecaster
-        self._note("swapped")
-        self._last_problem = None
-        logger.info("serving %s, data until %s", pair, state.data_until)
+    def _let_challenge(self, rival: Rival) -> None:
+        """Put the challenger beside the champion that answers."""
+        served = self.traffic
+        if served is not None and served.rival is not rival:
+            self.traffic = Traffic(served.champion, rival)
+            logger.info("beside it %s %s", rival.entry.version, rival.entry.in_words())
 
     def _report(self, problem: str, error: Exception | None = None) -> None:
         """Log the problem, unless it is what the last look found; an error's text may vary."""

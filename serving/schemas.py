@@ -122,7 +122,7 @@ class PredictReply(Reply):
     """A forecast, and what it stands on."""
 
     prediction: float = Field(ge=0, description="Units expected to be sold that day.")
-    model_version: str = Field(description="The promoted model's version, as under `models/`.")
+    model_version: str = Field(description="The version that answered, as under `models/`.")
     source: Source = Field(
         description="`model`, or the mean that answers where there is too little history: the "
         "series' own over 28 days, else its product's, its store's, everything's. "
@@ -165,6 +165,9 @@ class ReadyReply(Reply):
 
     status: Literal["ready"] = "ready"
     model_version: str
+    challenger: str | None = Field(
+        default=None, description="There while a version is served beside it: which one."
+    )
     data_until: datetime.date
     stale: Literal[True] | None = Field(
         default=None, description="There, and true, while the store cannot confirm what answers."
@@ -183,6 +186,21 @@ class StateReply(Reply):
     stores: int
     products: int
     series: int
+
+
+class ChallengerReply(Reply):
+    """The version that is served beside the champion."""
+
+    model_version: str
+    manifest_sha256: str
+    mode: Literal["split", "shadow"] = Field(
+        description="`split`: it answers for its share of the series, always the same ones. "
+        "`shadow`: the champion answers, and the two are only compared."
+    )
+    share: float = Field(gt=0, le=1, description="Of the series.")
+    candidate: str
+    mae: float | None = Field(description="On the holdout, when it was compared; units per day.")
+    loaded_at: datetime.datetime
 
 
 class ModelReply(Reply):
@@ -205,6 +223,12 @@ class ModelReply(Reply):
         description="Since when the store could not confirm that this is what to serve; null: it "
         "does."
     )
+    challenger: ChallengerReply | None = Field(
+        description="What is served beside it; null without a challenger."
+    )
+    challenger_problem: str | None = Field(
+        description="Why the challenger that is to be served is not; null if nothing is wrong."
+    )
 
 
 class VersionReply(Reply):
@@ -216,6 +240,7 @@ class VersionReply(Reply):
     fit_cutoff: datetime.date = Field(description="The last day that it was fitted on.")
     mae: float | None = Field(description="On the holdout, when it was compared; units per day.")
     is_served: bool
+    is_challenger: bool = Field(description="Whether it is served beside the champion.")
 
 
 class VersionsReply(Reply):

@@ -140,7 +140,7 @@ class TimeSeriesRequest(BaseModel):
 
     model_config = _OPEN
 
-    model: str = Field(max_length=200, description="`scalecast`, or the version that is served.")
+    model: str = Field(max_length=200, description="`scalecast`, or a version that answers.")
     inputs: Annotated[list[TimeSeriesInput], Field(min_length=1, max_length=MAX_SERIES)]
     options: ForecastOptions
     metadata: dict[str, JsonValue] | None = None
@@ -172,6 +172,7 @@ class TimeSeriesForecast(Reply):
     quantiles: dict[str, list[float]] | None = None
     source: list[str] = Field(description="Ours: where each number comes from.")
     price: float = Field(description="Ours: the price that was taken for granted.")
+    model_version: str = Field(description="Ours: the version that answered.")
 
 
 class ForecastOutput(Reply):
@@ -192,5 +193,8 @@ class TimeSeriesReply(Reply):
     status: Literal["completed"] = "completed"
     error: ProtocolError | None = None
     model: str
-    model_version: str = Field(description="Ours: the version that answered.")
+    model_version: str = Field(
+        description="Ours: the version that answered; the champion's where several series may "
+        "be answered by different ones, each of which says so."
+    )
     outputs: list[ForecastOutput]

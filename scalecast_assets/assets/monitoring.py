@@ -14,11 +14,14 @@ from scalecast_assets.assets.comparison import iso
 from scalecast_assets.assets.training import OWNERS
 from scalecast_assets.checks.guard import require_gates, require_tested_features
 from scalecast_assets.contract.bundle import Manifest
+from scalecast_assets.contract.challenger import SPLIT
+from scalecast_assets.contract.pointers import read_serving
 from scalecast_assets.contract.store import ObjectStore
 from scalecast_assets.forecasting.live_accuracy import Accuracy, ScoredDays
-from scalecast_assets.ingest.schema import locked
+from scalecast_assets.ingest.schema import Connection, locked
 from scalecast_assets.monitoring.coming import ComingForecasts
 from scalecast_assets.monitoring.handover import HandedOver, hand_over
+from scalecast_assets.monitoring.rivals import compared
 from scalecast_assets.monitoring.schema import MONITORING_LOCK, ensure_monitoring
 from scalecast_assets.monitoring.scoring import read_scored_days, score_due_days
 from scalecast_assets.monitoring.served import (
@@ -49,7 +52,8 @@ def _forecasts_asset() -> dg.AssetsDefinition:
         description=(
             "What the served model promises for each of the coming days, every active series: "
             "`ml.forecasts`, and `forecasts/<origin>/` in the bucket as Parquet and CSV. One row "
-            "per origin, model version, store, product and day."
+            "per origin, model version, store, product and day; a challenger's are in the table, "
+            "too, and in the files for the series that it answers for."
         ),
     )
     def forecasts(
@@ -66,12 +70,35 @@ def _forecasts_asset() -> dg.AssetsDefinition:
             except NothingServed as nothing:
                 context.log.info(f"nothing is forecast: {nothing}")
                 return dg.MaterializeResult(metadata={"dagster/row_count": 0, "why": str(nothing)})
-            coming = ComingForecasts.of(served, pipeline.horizon_days)
+            coming, beside = _both(context, served, store.store(), pipeline.horizon_days)
             folder = pipeline.folder("cache/forecasts")
-            handed = hand_over(coming, connection, store.store(), folder)
-        return dg.MaterializeResult(metadata=_about_forecasts(coming, handed, store.store()))
+            handed = hand_over(coming, connection, store.store(), folder, beside)
+        about = _about_forecasts(coming, handed, store.store())
+        if beside is not None:
+            about |= {"challenger": beside.model_version, "challenger_rows": len(beside)}
+        return dg.MaterializeResult(metadata=about)
 
     return forecasts
+
+
+def _both(
+    context: dg.AssetExecutionContext, served: Served, store: ObjectStore, horizon_days: int
+) -> tuple[ComingForecasts, ComingForecasts | None]:
+    """Forecast with the champion, and with the challenger if there is one that can be read.
+
+    In the shadow the challenger answers for no series, though it forecasts all.
+    """
+    entry = served.challenger
+    try:
+        rival = served.rival(store)
+        if rival is None or entry is None:
+            return ComingForecasts.of(served, horizon_days), None
+        taken = entry.series_of(served.panel) & (entry.mode == SPLIT)
+        beside = ComingForecasts.of(rival, horizon_days, taken)
+    except Exception as error:  # its graph may fail in any way; the champion must go on
+        context.log.warning(f"the champion forecasts alone, its challenger cannot: {error}")
+        return ComingForecasts.of(served, horizon_days), None
+    return ComingForecasts.of(served, horizon_days, ~taken), beside
 
 
 def _about_forecasts(
@@ -125,8 +152,13 @@ def _live_accuracy_asset(feature_gates: Sequence[dg.AssetCheckKey]) -> dg.Assets
                     metadata={"rows": 0, "store_days_scored": store_days, "why": str(nothing)}
                 )
             scored = read_scored_days(connection, manifest.version, pipeline.horizon_days)
+            beside = _about_challenger(connection, store.store(), manifest.version)
         return dg.MaterializeResult(
-            metadata={"store_days_scored": store_days, **_about_accuracy(scored, manifest)}
+            metadata={
+                "store_days_scored": store_days,
+                **_about_accuracy(scored, manifest),
+                **beside,
+            }
         )
 
     return live_accuracy
@@ -142,6 +174,22 @@ def _about_accuracy(scored: ScoredDays, manifest: Manifest) -> dict[str, Any]:
         "by_day": _table("day", scored.by_day()),
         "by_horizon": _table("horizon", scored.by_horizon()),
     }
+
+
+def _about_challenger(connection: Connection, store: ObjectStore, champion: str) -> dict[str, Any]:
+    """How the challenger did beside the champion, on all days that both had forecast."""
+    held = read_serving(store)
+    entry = held.pointer.challenger if held else None
+    if entry is None:
+        return {}
+    found = compared(connection, champion, entry.version)
+    figures = {
+        "challenger": entry.version,
+        "rows_of_both": found.scored_rows if found else 0,
+        "challenger_wape": found.challenger_wape if found else None,
+        "champion_wape": found.champion_wape if found else None,
+    }
+    return {name: value for name, value in figures.items() if value is not None}
 
 
 def _table(label: str, accuracy: dict[Any, Accuracy]) -> dg.TableMetadataValue:

@@ -10,7 +10,7 @@ from scalecast_assets.cli.common import Group
 
 VERBS = (
     *(data.run, data.validate, data.withdraw, data.sample_data),
-    *(models.retrain, models.models, models.rollback),
+    *(models.retrain, models.models, models.rollback, models.challenge),
     *(running.up, running.serve, running.service, running.env, running.api_key),
     *(upkeep.status, upkeep.doctor, upkeep.settings, upkeep.purge, upkeep.init_env),
     upkeep.setup_store,

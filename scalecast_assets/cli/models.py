@@ -46,3 +46,44 @@ def rollback(version: str, as_json: bool) -> None:
 
     facts = roll_back(Settings.load(), version)
     click.echo(json.dumps(facts, indent=2) if as_json else facts["message"])
+
+
+@click.command(
+    epilog=examples(
+        "scalecast challenge 1.3.0 --share 0.1",
+        "scalecast challenge 1.3.0 --shadow",
+        "scalecast challenge --end",
+    )
+)
+@click.argument("version", required=False)
+@click.option(
+    "--share",
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Of the series, above 0 and below 1; with --shadow up to 1, which is the default there.",
+)
+@click.option("--shadow", is_flag=True, help="The champion answers; VERSION is only compared.")
+@click.option("--end", is_flag=True, help="Let the champion alone answer again.")
+@AS_JSON
+def challenge(
+    version: str | None, share: float | None, shadow: bool, end: bool, as_json: bool
+) -> None:
+    """Serve a kept VERSION beside the champion; the API follows within seconds.
+
+    With --share VERSION answers for that share of the series, always for the same ones; a larger
+    share only adds series. `scalecast rollback VERSION` makes it the champion. `scalecast status`
+    compares both on the days whose sales have come.
+    """
+    if end and (version or share or shadow):
+        raise click.UsageError("--end stands alone")
+    if not end and version is None:
+        raise click.UsageError("name a VERSION of `scalecast models`, or --end")
+    if not end and not shadow and (share is None or share == 1):
+        raise click.UsageError("give a --share below 1, or --shadow; for all series: `rollback`")
+    from scalecast_assets.commands.challenging import begin_challenge, stop_challenge
+
+    settings = Settings.load()
+    if version is None:
+        facts = stop_challenge(settings)
+    else:
+        facts = begin_challenge(settings, version, shadow=shadow, share=share or 1.0)
+    click.echo(json.dumps(facts, indent=2) if as_json else facts["message"])

@@ -8,10 +8,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from scalecast_assets.commands.challenging import (
+    Facts,
+    challenger_lines,
+    read_live_comparison,
+    served_facts,
+    told,
+)
 from scalecast_assets.contract.bundle import read_manifest
 from scalecast_assets.contract.intervals import DEFAULT_LEVEL
-from scalecast_assets.contract.pointers import read_serving, read_state_pointer
-from scalecast_assets.contract.store import ObjectStore
 from scalecast_assets.forecasting.budget import DEFAULT_BUDGETS
 from scalecast_assets.forecasting.coverage_report import coverage_of, overall
 from scalecast_assets.promotion.publishing import list_versions
@@ -21,14 +26,13 @@ from scalecast_assets.runtime import Runtime
 from scalecast_assets.settings import FITTED, TUNED, Settings, variable
 from serving.settings import OWN_VARIABLES
 
-Facts = dict[str, Any]
-
 
 def read_status(runtime: Runtime) -> Facts:
     """Read files, warehouse, model and state as they stand."""
     from scalecast_assets.commands.watching import read_feed, read_ticks  # dagster takes seconds
 
     store = store_of(runtime.settings)
+    served = served_facts(store)
     with (
         psycopg.connect(runtime.database_url) as connection,
         connection.cursor(row_factory=dict_row) as cursor,
@@ -43,6 +47,7 @@ def read_status(runtime: Runtime) -> Facts:
         ).fetchone()
         backlog = cursor.execute("select count(*) as n from warehouse.changed_ranges").fetchone()
         feed = read_feed(connection, store)
+        live = read_live_comparison(connection, served)
     return {
         "home": str(runtime.settings.home),
         "store": runtime.settings.resolved_store_url,
@@ -51,14 +56,15 @@ def read_status(runtime: Runtime) -> Facts:
         "ranges_to_rebuild": backlog["n"] if backlog else 0,
         "waiting": feed,
         "sensors": read_ticks(),
-        **_served(store),
+        **served,
+        "live_comparison": live,
     }
 
 
 def read_models(settings: Settings) -> Facts:
     """Read every complete version with its score, and which one is served."""
     store = store_of(settings)
-    served = _served(store)
+    served = served_facts(store)
     versions = []
     for version in list_versions(store):
         manifest, _ = read_manifest(store, version)
@@ -72,6 +78,8 @@ def read_models(settings: Settings) -> Facts:
                 "fit_cutoff": manifest.fit_cutoff,
                 "created_at": manifest.created_at,
                 "served": served["model"] is not None and served["model"]["version"] == version,
+                "challenges": served["challenger"] is not None
+                and served["challenger"]["version"] == version,
             }
         )
     return {"versions": versions, **served}
@@ -79,13 +87,7 @@ def read_models(settings: Settings) -> Facts:
 
 def roll_back(settings: Settings, version: str) -> Facts:
     """Serve a kept version again, by one compare-and-swap of the pointer."""
-    done = rollback(store_of(settings), version)
-    return {
-        "version": done.pointer.version,
-        "previous": done.pointer.previous,
-        "changed": done.changed,
-        "message": done.message,
-    }
+    return told(rollback(store_of(settings), version))
 
 
 def settings_table() -> list[Facts]:
@@ -133,6 +135,8 @@ def print_status(facts: Facts) -> None:
         if model
         else "Model      none yet: scalecast run"
     )
+    for line in challenger_lines(facts["challenger"], facts["live_comparison"]):
+        console.print(line, markup=False)
     console.print(f"State      until {state['data_until']}" if state else "State      none yet")
     table = Table("file", "state", "rows", "reason", title="Latest files", title_justify="left")
     for file in facts["files"]:
@@ -164,7 +168,7 @@ def print_models(facts: Facts) -> None:
             "–" if covered is None else f"{covered.covered:.1%}",
             model["fit_cutoff"],
             model["created_at"][:16].replace("T", " "),
-            "served" if model["served"] else "",
+            "served" if model["served"] else "challenger" if model["challenges"] else "",
         )
     console.print(table)
 
@@ -174,18 +178,6 @@ def _console() -> Console:
     console = Console(highlight=False, soft_wrap=True)
     console.width = max(console.width, 110)
     return console
-
-
-def _served(store: ObjectStore) -> Facts:
-    model, state = read_serving(store), read_state_pointer(store)
-    return {
-        "model": {"version": model.pointer.version, "previous": model.pointer.previous}
-        if model
-        else None,
-        "state": {"sha256": state.pointer.sha256, "data_until": state.pointer.data_until}
-        if state
-        else None,
-    }
 
 
 def _default(value: Any) -> Any:

@@ -1,15 +1,15 @@
 """The two pointers that the sidecar polls: which model is served, and which state.
 
-They are written by compare-and-swap only: ``serving/model.json`` by promotion and rollback,
-``serving/state.json`` by the serving state (both in ``scalecast_assets.promotion``).
+They are written by compare-and-swap only: ``serving/model.json`` by promotion, rollback and
+challenge, ``serving/state.json`` by the serving state (all in ``scalecast_assets.promotion``).
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Final, Generic, TypeVar
 
-from scalecast_assets.contract.layout import MODEL_POINTER, STATE_POINTER, is_version
+from scalecast_assets.contract.challenger import Challenger, check_beside
+from scalecast_assets.contract.layout import MODEL_POINTER, STATE_POINTER
 from scalecast_assets.contract.store import Blob, ObjectNotFound, ObjectStore, ObjectTooLarge
 from scalecast_assets.contract.strict_json import (
     BundleError,
@@ -25,37 +25,49 @@ MAX_POINTER_BYTES: Final = 64 * 1024
 
 @dataclass(frozen=True)
 class ServingPointer:
-    """Which bundle is served.
+    """Which bundle is served, and which one beside it.
 
-    ``traffic`` shares the requests between versions: shares in (0, 1] that add up to 1, the
-    served version among them. ``previous`` is what was served before, where a rollback leads.
+    ``previous`` is what was served before, where a rollback leads. ``spoilt`` says why an entry
+    about a challenger could not be read: the champion is served without one. It is never written.
     """
 
     version: str
     manifest_sha256: str
     previous: str | None
-    traffic: dict[str, float]
+    challenger: Challenger | None = None
+    spoilt: str | None = None
 
     def to_bytes(self) -> bytes:
-        """Serialise deterministically, and only if ``parse`` would accept the result."""
-        data = dump_json({"format": FORMAT, **asdict(self)}, MODEL_POINTER)
-        ServingPointer.parse(data)
+        """Serialise deterministically, and only if ``parse`` would accept the result.
+
+        Without a challenger the bytes are those that earlier releases wrote, and can read.
+        """
+        document = {"format": FORMAT, **asdict(self)}
+        del document["spoilt"]
+        if self.challenger is None:
+            del document["challenger"]
+            document["traffic"] = {self.version: 1.0}
+        data = dump_json(document, MODEL_POINTER)
+        written = ServingPointer.parse(data)
+        if written.spoilt is not None:
+            raise BundleError(written.spoilt)
         return data
 
     @classmethod
     def parse(cls, data: bytes) -> "ServingPointer":
-        """Parse strictly; raises ``BundleError``."""
+        """Parse strictly; raises ``BundleError``, but for an entry about a challenger."""
         fields = load_object(data, MODEL_POINTER, MAX_POINTER_BYTES)
         check_format(fields, FORMAT)
+        version = fields.version("version")
+        challenger, spoilt = _challenger(fields, version)
         pointer = cls(
-            version=fields.version("version"),
+            version=version,
             manifest_sha256=fields.sha256("manifest_sha256"),
             previous=fields.optional_version("previous"),
-            traffic=_traffic(fields),
+            challenger=challenger,
+            spoilt=spoilt,
         )
         fields.done()
-        if pointer.version not in pointer.traffic:
-            raise BundleError(f"{MODEL_POINTER}: version {pointer.version} has no share of traffic")
         if pointer.previous == pointer.version:
             raise BundleError(f"{MODEL_POINTER}: version {pointer.version} is its own previous one")
         return pointer
@@ -161,12 +173,19 @@ def _read(store: ObjectStore, key: str) -> Blob | None:
         raise BundleError(str(error)) from error
 
 
-def _traffic(fields: Fields) -> dict[str, float]:
-    shares = {}
-    for version, share in fields.take("traffic", dict).items():
-        if not is_version(version) or type(share) not in (int, float) or not 0 < share <= 1:
-            raise fields.wrong("traffic", {version: share}, "versions with shares in (0, 1]")
-        shares[version] = float(share)
-    if not math.isclose(sum(shares.values()), 1.0, abs_tol=1e-9):
-        raise fields.wrong("traffic", shares, "shares that add up to 1")
-    return shares
+def _challenger(fields: Fields, champion: str) -> tuple[Challenger | None, str | None]:
+    """Return the challenger, and why it cannot be read: whatever it is, the champion goes on.
+
+    ``traffic`` is what earlier releases wrote instead, always with the champion alone in it.
+    """
+    try:
+        traffic, entry = fields.whatever("traffic"), fields.whatever("challenger")
+        if traffic is not None and traffic != {champion: 1.0}:
+            raise fields.wrong("traffic", traffic, f"{champion} alone; others are 'challenger'")
+        if entry is None:
+            return None, None
+        challenger = Challenger.parse(Fields(entry, f"{MODEL_POINTER}.challenger"))
+        check_beside(challenger, champion)
+    except BundleError as error:
+        return None, str(error)
+    return challenger, None

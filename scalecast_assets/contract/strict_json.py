@@ -98,6 +98,10 @@ class Fields:
             return None
         return self.take(name, dict)
 
+    def whatever(self, name: str) -> object:
+        """Whatever it is, for a caller who checks it; None where it is missing."""
+        return self._left.pop(name, None)
+
     def sha256(self, name: str) -> str:
         """A sha256 in lower-case hex."""
         value = self.take(name, str)
@@ -125,6 +129,13 @@ class Fields:
         if not least <= value <= most:
             raise self.wrong(name, value, f"a whole number from {least} to {most}")
         return value
+
+    def number(self, name: str, least: float, most: float) -> float:
+        """A number between ``least`` and ``most``, whole or not."""
+        value = self._left.pop(name, None)
+        if type(value) not in (int, float) or not least <= value <= most:
+            raise self.wrong(name, value, f"a number from {least:g} to {most:g}")
+        return float(value)
 
     def day(self, name: str) -> str:
         """An ISO day, as text."""

@@ -1,8 +1,9 @@
 """The forecasts of the coming days, of every active series, with what is served.
 
 They are what the sidecar would answer if it were asked for each day with the last price and no
-promotion. Beside each stands the seasonal naive, rolled in the same way from the same history.
-Where the rows go is in ``handover.py``.
+promotion. The challenger forecasts all of them, too, so that both can be compared. Beside each
+stands the seasonal naive, rolled in the same way from the same history. Where the rows go is in
+``handover.py``.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,7 @@ from typing import Final, Self
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from scalecast_assets.contract.activity import active_series
@@ -42,6 +44,9 @@ COLUMNS: Final = pa.schema(
 )
 """Of ``ml.forecasts``, the Parquet file and the CSV alike; explained in ``monitoring.sql``."""
 
+WITH_SERVED: Final = COLUMNS.append(pa.field("served", pa.bool_(), nullable=False))
+"""Of ``ml.forecasts`` alone: in the files is what is served, and nothing else."""
+
 BATCH_ROWS: Final = 65_536
 
 _LAG_7: Final = FEATURES.index("lag_7")
@@ -54,7 +59,8 @@ class ComingForecasts:
     ``series`` ``(n,)`` index the panel's. ``forecast`` and ``seasonal_naive`` are ``(n, H)``;
     ``reached`` ``(n, H)`` is where the sidecar would answer: not further than 56 days after the
     last day of the series' store. ``bounds`` ``(2, n, H)`` are lower and upper, 80 % between them,
-    NaN where the model has no intervals.
+    NaN where the model has no intervals. ``answers`` ``(n,)`` tells for which series this model,
+    and not the one beside it, answers.
     """
 
     panel: Panel
@@ -65,10 +71,14 @@ class ComingForecasts:
     seasonal_naive: Float64s
     reached: Bools
     bounds: Float64s
+    answers: Bools
 
     @classmethod
-    def of(cls, served: Served, horizon_days: int) -> Self:
-        """Forecast the ``horizon_days`` days after the last day that any store knows."""
+    def of(cls, served: Served, horizon_days: int, answers: Bools | None = None) -> Self:
+        """Forecast the ``horizon_days`` days after the last day that any store knows.
+
+        ``answers`` ``(S,)`` tells for which of the panel's series it answers; None: for all.
+        """
         panel, origin = served.panel, served.panel.end_day
         series = np.flatnonzero(active_series(panel))
         cold_start = ColdStart.of(panel)
@@ -91,6 +101,7 @@ class ComingForecasts:
             seasonal_naive=rolled(lambda matrix: matrix[:, _LAG_7]).predictions,
             reached=steps <= MAX_HORIZON_DAYS,
             bounds=_bounds(served, series, forecast, np.minimum(steps, MAX_HORIZON_DAYS)),
+            answers=np.ones(len(series), np.bool_) if answers is None else answers[series],
         )
 
     def __len__(self) -> int:
@@ -103,7 +114,10 @@ class ComingForecasts:
         return {source: int(n) for source, n in zip(SOURCES, found, strict=True) if n}
 
     def batches(self, batch_rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
-        """Yield the rows by (store_id, product_id, date), a bounded number at a time."""
+        """Yield the rows, and whether they are served, by (store_id, product_id, date).
+
+        A bounded number at a time; those of another model, of the same state, line by line beside.
+        """
         step = max(1, batch_rows // self.reached.shape[1])
         for begin in range(0, len(self.series), step):
             yield self._batch(slice(begin, begin + step))
@@ -130,8 +144,18 @@ class ComingForecasts:
             "data_until": _dates(self.panel.until[store]),
             "lower": pa.array(self.bounds[0][cells], from_pandas=True),
             "upper": pa.array(self.bounds[1][cells], from_pandas=True),
+            "served": pa.array(self.answers[row + part.start]),
         }
-        return pa.RecordBatch.from_arrays(list(columns.values()), schema=COLUMNS)
+        return pa.RecordBatch.from_arrays(list(columns.values()), schema=WITH_SERVED)
+
+
+def only_served(champion: pa.RecordBatch, challenger: pa.RecordBatch | None) -> pa.RecordBatch:
+    """Take each row from the one that is served; without the column that says so."""
+    if challenger is None:
+        return champion.select(COLUMNS.names)
+    pairs = zip(champion.columns, challenger.columns, strict=True)
+    served = [pc.if_else(champion["served"], one, other) for one, other in pairs]
+    return pa.RecordBatch.from_arrays(served[: len(COLUMNS)], schema=COLUMNS)
 
 
 def _bounds(served: Served, series: Ints, forecast: Forecast, horizon: Ints) -> Float64s:

@@ -28,14 +28,20 @@ constraint forecasts_lower_check check (lower >= 0 and lower <= forecast);
 alter table ml.forecasts add column if not exists upper float8
 constraint forecasts_upper_check check (upper >= forecast and upper < 'Infinity');
 
+-- and tables made before there were challengers: all of their rows were served
+alter table ml.forecasts add column if not exists served boolean not null default true;
+
 comment on table ml.forecasts is
 'Forecasts as they were promised: every active series on each of the coming days, from what was served
-at the time. The same rows as forecasts/<origin>/ in the bucket. One row per (origin, model_version,
-store_id, product_id, date).';
+at the time, and from the challenger beside it. The served rows are those of forecasts/<origin>/ in the
+bucket. One row per (origin, model_version, store_id, product_id, date).';
 comment on column ml.forecasts.origin is
 'The last day of sales that any store had delivered when the forecast was made.';
 comment on column ml.forecasts.model_version is
-'The served model, as under models/ in the bucket.';
+'The model, as under models/ in the bucket.';
+comment on column ml.forecasts.served is
+'Whether the API answers for this series with this version, as it stood when the forecasts of the origin
+were last written. Served rows are one per (origin, store_id, product_id, date).';
 comment on column ml.forecasts.store_id is 'The store.';
 comment on column ml.forecasts.product_id is 'The product.';
 comment on column ml.forecasts.date is 'The day that is forecast.';
@@ -83,6 +89,8 @@ create table if not exists ml.forecast_days (
     constraint forecast_days_pkey primary key (origin, model_version, store_id, date)
 );
 create index if not exists forecast_days_by_date on ml.forecast_days (date);
+alter table ml.forecast_days add column if not exists role text not null default 'champion'
+constraint forecast_days_role_check check (role in ('champion', 'challenger'));
 
 comment on table ml.forecast_days is
 'A store''s day as one origin promised it and, once it was open and is final, how far off that was.
@@ -90,6 +98,9 @@ Sums add up: pool them over days, stores or origins, then divide, as ml.live_acc
 store_id, date).';
 comment on column ml.forecast_days.origin is 'See ml.forecasts.';
 comment on column ml.forecast_days.model_version is 'See ml.forecasts.';
+comment on column ml.forecast_days.role is
+'What the model was when it forecast: champion or challenger. Both are sums over all series, whichever
+of them it answers for, so that they can be compared.';
 comment on column ml.forecast_days.store_id is 'The store.';
 comment on column ml.forecast_days.date is 'The day that was forecast.';
 comment on column ml.forecast_days.horizon is 'Days from the origin to the date, 1 or more.';
@@ -151,6 +162,46 @@ comment on column ml.live_accuracy.naive_bias is
 'The same of the seasonal naive, on the same rows.';
 comment on column ml.live_accuracy.planned_wape is
 'The same of the rows whose price and promotion came as assumed; null where none did.';
+
+create or replace view ml.challenger_accuracy as
+select
+    champion.model_version as champion,
+    challenger.model_version as challenger,
+    date,
+    count(distinct origin) as origins,
+    sum(challenger.scored_rows) as scored_rows,
+    sum(challenger.actual_units) as actual_units,
+    sum(champion.absolute_error) as champion_absolute_error,
+    sum(challenger.absolute_error) as challenger_absolute_error,
+    sum(champion.error) as champion_error,
+    sum(challenger.error) as challenger_error
+from ml.forecast_days as challenger
+inner join ml.forecast_days as champion using (origin, store_id, date)
+where
+    challenger.role = 'challenger'
+    and champion.role = 'champion'
+    and challenger.scored_rows > 0
+    and champion.scored_rows = challenger.scored_rows
+    and champion.actuals = challenger.actuals
+group by champion.model_version, challenger.model_version, date;
+
+comment on view ml.challenger_accuracy is
+'Champion and challenger on the same forecasts: the same origins, days and series. Sums, so that days
+can be pooled before they are divided. One row per (champion, challenger, date) that both had forecast.';
+comment on column ml.challenger_accuracy.champion is 'The model that was served.';
+comment on column ml.challenger_accuracy.challenger is 'The model beside it.';
+comment on column ml.challenger_accuracy.date is 'The day that was forecast.';
+comment on column ml.challenger_accuracy.origins is 'How many origins had promised the day.';
+comment on column ml.challenger_accuracy.scored_rows is 'Forecasts scored, of each of the two.';
+comment on column ml.challenger_accuracy.actual_units is
+'Units sold, counted once per origin.';
+comment on column ml.challenger_accuracy.champion_absolute_error is
+'Sum of |forecast - actual|, in units; over actual_units it is the WAPE.';
+comment on column ml.challenger_accuracy.challenger_absolute_error is
+'The same of the challenger.';
+comment on column ml.challenger_accuracy.champion_error is
+'Sum of forecast - actual, in units; positive: too much was forecast.';
+comment on column ml.challenger_accuracy.challenger_error is 'The same of the challenger.';
 
 create table if not exists ml.drift (
     data_until date not null,

@@ -1,5 +1,7 @@
 """What is served right now, read and verified as the sidecar does it: model, codes, history.
 
+The challenger is asked about the same history.
+
 Who changes what is served is ``scalecast_assets.promotion``; here it is only looked at.
 """
 
@@ -7,11 +9,14 @@ from dataclasses import dataclass
 from typing import Self
 
 from scalecast_assets.contract.bundle import (
+    BundleError,
     Manifest,
+    read_bundle,
     read_manifest,
     read_pointed_bundle,
     read_state,
 )
+from scalecast_assets.contract.challenger import Challenger
 from scalecast_assets.contract.encoders import Encoders
 from scalecast_assets.contract.intervals import IntervalTable
 from scalecast_assets.contract.panel import Panel
@@ -35,6 +40,7 @@ class Served:
     predict: Predict
     panel: Panel
     intervals: IntervalTable | None = None
+    challenger: Challenger | None = None
 
     @classmethod
     def read(cls, store: ObjectStore) -> Self:
@@ -57,6 +63,30 @@ class Served:
             predict=onnx_predictor(bundle.onnx),
             panel=panel_from_bytes(read_state(store, state.pointer)),
             intervals=bundle.intervals,
+            challenger=model.pointer.challenger,
+        )
+
+    def rival(self, store: ObjectStore) -> "Served | None":
+        """Read the challenger that is served beside; None if there is none.
+
+        Raises ``BundleError`` if it is damaged, or cannot be asked about this history.
+        """
+        entry = self.challenger
+        if entry is None:
+            return None
+        bundle = read_bundle(store, entry.version, entry.manifest_sha256)
+        if bundle.manifest.contract_hash != self.manifest.contract_hash:
+            raise BundleError(
+                f"challenger {entry.version} has the feature contract "
+                f"{bundle.manifest.contract_hash}, the champion {self.manifest.contract_hash}"
+            )
+        return Served(
+            manifest=bundle.manifest,
+            encoders=bundle.encoders,
+            predict=onnx_predictor(bundle.onnx),
+            panel=self.panel,
+            intervals=bundle.intervals,
+            challenger=entry,
         )
 
 

@@ -5,9 +5,15 @@ saw; otherwise ``ConcurrentPromotion``, and the caller decides anew.
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from scalecast_assets.contract.bundle import REQUIRED_FILES, read_bundle, verify_files
+from scalecast_assets.contract.bundle import (
+    REQUIRED_FILES,
+    read_bundle,
+    read_manifest,
+    verify_files,
+)
+from scalecast_assets.contract.challenger import Challenger
 from scalecast_assets.contract.layout import (
     MANIFEST,
     MODEL_POINTER,
@@ -43,36 +49,65 @@ class Switched:
 
 
 def promote(
-    store: ObjectStore,
-    version: str,
-    expected_pointer: Held[ServingPointer] | Damaged | None,
-    traffic: dict[str, float] | None = None,
+    store: ObjectStore, version: str, expected_pointer: Held[ServingPointer] | Damaged | None
 ) -> Switched:
     """Serve ``version``, if the pointer still is what ``read_serving`` gave the caller.
 
-    ``traffic`` may share requests with other complete versions; by default all go to ``version``.
-    Raises ``BundleError`` if a version is not complete and intact, ``ConcurrentPromotion`` if the
-    pointer moved.
+    A challenger goes on beside the new champion, unless it is the new champion or cannot be asked
+    about the same features. Raises ``BundleError`` if the version is not complete and intact,
+    ``ConcurrentPromotion`` if the pointer moved.
     """
-    shares = {version: 1.0} if traffic is None else traffic
-    digests = {name: _verified(store, name) for name in {version, *shares}}
     before = expected_pointer.pointer if isinstance(expected_pointer, Held) else None
-    pointer = ServingPointer(version, digests[version], _previous(before, version), shares)
+    challenger = before.challenger if before else None
+    ends = None if challenger is None else _why_it_ends(store, challenger, version)
+    return _serve(store, version, expected_pointer, None if ends else challenger, ends)
+
+
+def _serve(
+    store: ObjectStore,
+    version: str,
+    expected: Held[ServingPointer] | Damaged | None,
+    challenger: Challenger | None,
+    ends: str | None,
+) -> Switched:
+    """Point to ``version``; ``ends`` says why the challenger of before is not beside it."""
+    before = expected.pointer if isinstance(expected, Held) else None
+    pointer = ServingPointer(version, verified(store, version), _previous(before, version))
+    pointer = replace(pointer, challenger=challenger)
     if pointer == before:
         return Switched(pointer, False, f"{version} is served already; nothing to do")
-    etag = expected_pointer.etag if expected_pointer else None
-    _swap(store, MODEL_POINTER, pointer.to_bytes(), etag)
-    _not_purged(store, pointer, before)
+    swap_pointer(store, MODEL_POINTER, pointer.to_bytes(), expected.etag if expected else None)
+    not_purged(store, pointer, before)
     instead = f" instead of {before.version}" if before and before.version != version else ""
-    return Switched(pointer, True, f"{version} is served now{instead}")
+    about = f"; {ends}" if ends else ""
+    if challenger is not None:
+        about = f"; {challenger.version} goes on challenging: it {challenger.in_words()}"
+    return Switched(pointer, True, f"{version} is served now{instead}{about}")
+
+
+def _why_it_ends(store: ObjectStore, challenger: Challenger, champion: str) -> str | None:
+    """Say why the challenger cannot go on beside this champion; None if it can."""
+    if challenger.version == champion:
+        return "it was the challenger, which ends with that"
+    try:
+        manifest, sha256 = read_manifest(store, challenger.version)
+        expected = read_manifest(store, champion)[0].contract_hash
+    except BundleError as error:
+        return f"the challenger {challenger.version} ends: {error}"
+    if sha256 != challenger.manifest_sha256:
+        return f"the challenger {challenger.version} ends: its manifest is another one now"
+    if manifest.contract_hash != expected:
+        return f"the challenger {challenger.version} ends: it was made for other features"
+    return None
 
 
 def rollback(store: ObjectStore, version: str) -> Switched:
-    """Serve an earlier (or later) complete version again; to the served one changes nothing.
+    """Serve an earlier (or later) complete version again, for every series.
 
-    A damaged pointer is written anew; what was served before is then not known. Raises
-    ``BundleError`` if the version does not exist or is damaged, ``ConcurrentPromotion`` if the
-    pointer moved meanwhile.
+    A challenger ends: after a rollback nothing but ``version`` answers. Where that is so already,
+    nothing changes. A damaged pointer is written anew; what was served before is then not known.
+    Raises ``BundleError`` if the version does not exist or is damaged, ``ConcurrentPromotion`` if
+    the pointer moved meanwhile.
     """
     held = find_serving(store)
     if held is None:
@@ -84,7 +119,9 @@ def rollback(store: ObjectStore, version: str) -> Switched:
         raise BundleError(
             f"there is no complete version {version}; there are: {', '.join(known) or 'none'}"
         )
-    return promote(store, version, held)
+    before = held.pointer.challenger if isinstance(held, Held) else None
+    ends = f"the challenger {before.version} ends with a rollback" if before else None
+    return _serve(store, version, held, None, ends)
 
 
 def publish_state(
@@ -111,24 +148,25 @@ def publish_state(
     if isinstance(expected_pointer, Held) and expected_pointer.pointer == pointer:
         _still(store, expected_pointer)
         return pointer
-    _swap(store, STATE_POINTER, data, expected_pointer.etag if expected_pointer else None)
+    swap_pointer(store, STATE_POINTER, data, expected_pointer.etag if expected_pointer else None)
     if not store.exists(state_key(digest)):  # an old one that a purge had just begun to remove
         store.put(state_key(digest), state)
     return pointer
 
 
-def _not_purged(store: ObjectStore, pointer: ServingPointer, before: ServingPointer | None) -> None:
+def not_purged(store: ObjectStore, pointer: ServingPointer, before: ServingPointer | None) -> None:
     """Look again at what is served now: a purge that had planned it away may have begun.
 
     It removes the manifest and reads the pointer then, we the other way about, so that one of both
     sees the other.
     """
-    gone = [v for v in pointer.traffic if not store.exists(model_key(v, MANIFEST))]
+    served = [pointer.version, *([pointer.challenger.version] if pointer.challenger else [])]
+    gone = [v for v in served if not store.exists(model_key(v, MANIFEST))]
     if not gone:
         return
     held = find_serving(store)
     if before and isinstance(held, Held) and held.pointer == pointer:
-        _swap(store, MODEL_POINTER, before.to_bytes(), held.etag)
+        swap_pointer(store, MODEL_POINTER, before.to_bytes(), held.etag)
     raise ConcurrentPromotion(
         f"version {', '.join(gone)} was purged meanwhile; what was served before is served. Choose "
         "another of `scalecast models`"
@@ -141,7 +179,7 @@ def _still(store: ObjectStore, expected: Held[StatePointer]) -> None:
         raise ConcurrentPromotion(f"{STATE_POINTER} moved meanwhile; read the data again")
 
 
-def _verified(store: ObjectStore, version: str) -> str:
+def verified(store: ObjectStore, version: str) -> str:
     """Verify the whole bundle and return its manifest's sha256."""
     if not is_version(version):
         raise BundleError(f"version {version[:100]!r} does not read like '1.0.0'")
@@ -151,13 +189,13 @@ def _verified(store: ObjectStore, version: str) -> str:
 
 
 def _previous(before: ServingPointer | None, version: str) -> str | None:
-    """What was served before; when only the traffic changes, that stays what it was."""
+    """What was served before; when only the challenger changes, that stays what it was."""
     if before is None:
         return None
     return before.previous if before.version == version else before.version
 
 
-def _swap(store: ObjectStore, key: str, data: bytes, etag: str | None) -> None:
+def swap_pointer(store: ObjectStore, key: str, data: bytes, etag: str | None) -> None:
     """Write the pointer if it has this etag (``None``: if there is none).
 
     If it has exactly our bytes already, our request was carried out and only its answer was lost,

@@ -78,12 +78,13 @@ def plan_other_areas(store: ObjectStore, policy: Policy, now: datetime) -> Itera
 
 
 def served_versions(store: ObjectStore) -> set[str]:
-    """The version that the pointer names, the one before it, and those with a share of traffic."""
+    """The version that the pointer names, the one before it, and the challenger."""
     held = read_serving(store)
     if held is None:
         return set()
     pointer = held.pointer
-    return {pointer.version, *pointer.traffic} | ({pointer.previous} if pointer.previous else set())
+    challenger = pointer.challenger.version if pointer.challenger else None
+    return {v for v in (pointer.version, pointer.previous, challenger) if v}
 
 
 def remove(store: ObjectStore, removal: Removal) -> None:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic_core import to_json
 
-from serving.answers import Answers, Reply, iso_day
+from serving.answers import Reply, iso_day
 from serving.batch import UNKNOWN, Places, Questions
 from serving.bodies import (
     JSON,
@@ -19,12 +19,14 @@ from serving.bodies import (
     read_body,
     unsupported,
 )
+from serving.comparisons import compare_many
 from serving.errors import ApiError, problem
 from serving.forecaster import Forecaster, date_rule
 from serving.routes.dependencies import Parts, PlainRoute, errors, json_response, parts_of
 from serving.rows import Asked, from_json, from_lines
 from serving.schemas import Problem
 from serving.schemas_many import BATCH_EXAMPLES, BATCH_LINES, BatchReply, BatchRequest
+from serving.traffic import Told, Traffic, chosen
 
 router = APIRouter(tags=["forecasts"], route_class=PlainRoute)
 
@@ -45,7 +47,8 @@ PART_ROWS: Final = 1_000
 async def batch(request: Request) -> Response:
     """Answer many questions of `POST /predict`, each as it would be answered alone.
 
-    All answers are of one model version, in the order of the rows. Sent as JSON, a batch is
+    The answers are in the order of the rows; each names the version that made it, and
+    `model_version` beside them is the champion's. Sent as JSON, a batch is
     answered or refused as a whole: the first row that breaks a rule is named by its index from 0,
     as `rows.17.price`. Sent as lines of JSON (`Content-Type: application/x-ndjson`), it is answered
     as lines: each has its `row`, and either the fields of a forecast or the `detail` of what is
@@ -58,26 +61,26 @@ async def batch(request: Request) -> Response:
         raise unsupported(media_type, JSON, NDJSON)
     async with parts.heavy.slot():
         body = await read_body(request, parts.settings.limits, parts.settings.limits.batch_bytes)
-        forecaster = parts.forecaster()
         answer = _answer_lines if in_lines else _answer_json
-        return await parts.heavy.run(answer, parts, forecaster, body)
+        return await parts.heavy.run(answer, parts, parts.traffic(), body)
 
 
-def _answer_json(parts: Parts, forecaster: Forecaster, body: bytes) -> Response:
+def _answer_json(parts: Parts, traffic: Traffic, body: bytes) -> Response:
     questions = from_json(body)
+    forecaster = traffic.champion
     places = forecaster.batch.locate(questions)
     late = _out_of_range(forecaster, questions, places)
     if late:
         row = min(late)
         found = late[row]
         raise ApiError(422, problem(f"rows.{row}.date", found.value, found.rule))
-    answers = forecaster.batch.answer(questions, places)
-    _count(parts, forecaster, answers)
+    told = _told(parts, traffic, questions, places)
     version = forecaster.model.version
-    return json_response({"model_version": version, "predictions": answers.replies(version)})
+    return json_response({"model_version": version, "predictions": told.replies()})
 
 
-def _answer_lines(parts: Parts, forecaster: Forecaster, body: bytes) -> Response:
+def _answer_lines(parts: Parts, traffic: Traffic, body: bytes) -> Response:
+    forecaster = traffic.champion
     asked = from_lines(body)
     questions, rows, refused = asked
     places = forecaster.batch.locate(questions)
@@ -85,22 +88,21 @@ def _answer_lines(parts: Parts, forecaster: Forecaster, body: bytes) -> Response
     if late:
         kept = np.array([row for row in range(len(rows)) if row not in late], np.int64)
         refused = {**refused, **{rows[row]: [found] for row, found in late.items()}}
-        questions, places = _only(questions, kept), Places(*(column[kept] for column in places))
+        questions, places = chosen(questions, places, kept)
         rows = [rows[row] for row in kept.tolist()]
-    answers = forecaster.batch.answer(questions, places)
-    _count(parts, forecaster, answers)
-    lines = _lines(Asked(questions, rows, refused), answers, forecaster.model.version)
+    told = _told(parts, traffic, questions, places)
+    lines = _lines(Asked(questions, rows, refused), told)
     return StreamingResponse(lines, media_type=NDJSON)
 
 
-def _lines(asked: Asked, answers: Answers, version: str) -> Iterator[bytes]:
+def _lines(asked: Asked, told: Told) -> Iterator[bytes]:
     """Yield a thousand lines at a time, in the order of the rows."""
     where = dict.fromkeys(asked.refused, -1)
     where.update({row: at for at, row in enumerate(asked.rows)})
     order = sorted(where)
     for begin in range(0, len(order), PART_ROWS):
         part = order[begin : begin + PART_ROWS]
-        replies = iter(answers.replies(version, [where[row] for row in part if where[row] >= 0]))
+        replies = iter(told.replies([where[row] for row in part if where[row] >= 0]))
         lines: list[Reply] = [
             {"row": row, **next(replies)}
             if where[row] >= 0
@@ -127,17 +129,10 @@ def _out_of_range(
     return found
 
 
-def _only(questions: Questions, rows: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Questions:
-    return Questions(
-        day=questions.day[rows],
-        store_id=[questions.store_id[row] for row in rows.tolist()],
-        product_id=[questions.product_id[row] for row in rows.tolist()],
-        price=questions.price[rows],
-        promotion=questions.promotion[rows],
-        level=questions.level[rows],
-    )
-
-
-def _count(parts: Parts, forecaster: Forecaster, answers: Answers) -> None:
-    for source, n in answers.by_source().items():
-        parts.metrics.predicted(forecaster.model.version, source, n)
+def _told(parts: Parts, traffic: Traffic, questions: Questions, places: Places) -> Told:
+    told = traffic.answer(questions, places)
+    for version, source, n in told.by_version_and_source():
+        parts.metrics.predicted(version, source, n)
+    if traffic.rival is not None:
+        compare_many(parts.shadow, traffic, questions, places, told)
+    return told

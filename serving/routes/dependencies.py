@@ -18,6 +18,8 @@ from serving.metrics import Metrics
 from serving.reload import Reloader
 from serving.schemas import ErrorReply
 from serving.settings import Settings
+from serving.shadow import Shadow
+from serving.traffic import Traffic
 
 
 @dataclass(frozen=True)
@@ -32,17 +34,26 @@ class Parts:
     store: ObjectStore
     store_turns: CapacityLimiter
     """For threads that wait for the store: while it hangs, those of forecasts stay free."""
+    shadow: Shadow
 
-    def forecaster(self) -> Forecaster:
+    def traffic(self) -> Traffic:
         """Return what answers now; a request takes it once and so never mixes two versions.
 
         Raises:
             ApiError: 503 saying what is missing.
         """
-        forecaster = self.reloader.current
-        if forecaster is None:
+        traffic = self.reloader.traffic
+        if traffic is None:
             raise not_loaded(model_is_in=self.reloader.model.value is not None)
-        return forecaster
+        return traffic
+
+    def forecaster(self) -> Forecaster:
+        """Return the champion, for what is the same whoever answers.
+
+        Raises:
+            ApiError: 503 saying what is missing.
+        """
+        return self.traffic().champion
 
 
 def parts_of(request: Request) -> Parts:

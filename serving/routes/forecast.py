@@ -10,11 +10,13 @@ from pydantic_core import to_json
 from serving.answers import Reply
 from serving.bodies import NDJSON, NDJSON_NAMES, described, read_json
 from serving.coming import Asked, PlanMiss, asked_for, forecast
+from serving.comparisons import compare_days
 from serving.errors import ApiError, problem
 from serving.forecaster import Forecaster
 from serving.heavy import HeavyStream
 from serving.routes.dependencies import Parts, PlainRoute, errors, json_response, parts_of
 from serving.schemas_many import FORECAST_EXAMPLES, ForecastReply, ForecastRequest
+from serving.traffic import Traffic
 
 router = APIRouter(tags=["forecasts"], route_class=PlainRoute)
 
@@ -44,11 +46,11 @@ async def forecast_coming(request: Request) -> Response:
     limits = parts.settings.limits
     async with parts.heavy.slot():
         body = await read_json(request, ForecastRequest, limits, limits.batch_bytes)
-        forecaster = parts.forecaster()
-        asked = await parts.heavy.run(_asked, forecaster, body)
+        traffic = parts.traffic()
+        asked = await parts.heavy.run(_asked, traffic.champion, body)
         if not _wants_lines(request):
-            return await parts.heavy.run(_whole, parts, forecaster, asked)
-    return HeavyStream(parts.heavy, _lines(parts, forecaster, asked), NDJSON)
+            return await parts.heavy.run(_whole, parts, traffic, asked)
+    return HeavyStream(parts.heavy, _lines(parts, traffic, asked), NDJSON)
 
 
 def _asked(forecaster: Forecaster, body: ForecastRequest) -> Asked:
@@ -63,7 +65,7 @@ def _asked(forecaster: Forecaster, body: ForecastRequest) -> Asked:
     return asked
 
 
-def _whole(parts: Parts, forecaster: Forecaster, asked: Asked) -> Response:
+def _whole(parts: Parts, traffic: Traffic, asked: Asked) -> Response:
     n_series, horizon = asked.price.shape
     if n_series * horizon > MAX_DAYS:
         most = max(1, MAX_DAYS // n_series)
@@ -72,21 +74,23 @@ def _whole(parts: Parts, forecaster: Forecaster, asked: Asked) -> Response:
             f"header Accept: {NDJSON}"
         )
         raise ApiError(422, problem("horizon", horizon, rule))
-    series = list(chain.from_iterable(_counted(parts, forecaster, asked)))
-    return json_response({"model_version": forecaster.model.version, "series": series})
+    series = list(chain.from_iterable(_counted(parts, traffic, asked)))
+    return json_response({"model_version": traffic.champion.model.version, "series": series})
 
 
-def _lines(parts: Parts, forecaster: Forecaster, asked: Asked) -> Iterator[bytes]:
-    for part in _counted(parts, forecaster, asked):
+def _lines(parts: Parts, traffic: Traffic, asked: Asked) -> Iterator[bytes]:
+    for part in _counted(parts, traffic, asked):
         yield b"".join(to_json(series) + b"\n" for series in part)
 
 
-def _counted(parts: Parts, forecaster: Forecaster, asked: Asked) -> Iterator[list[Reply]]:
-    for part in forecast(forecaster, asked):
-        for series in part:
+def _counted(parts: Parts, traffic: Traffic, asked: Asked) -> Iterator[list[Reply]]:
+    for mine, replies in forecast(traffic, asked):
+        for series in replies:
             for day in series["days"]:
-                parts.metrics.predicted(forecaster.model.version, day["source"])
-        yield part
+                parts.metrics.predicted(series["model_version"], day["source"])
+        if traffic.rival is not None:
+            compare_days(parts.shadow, traffic, mine, replies)
+        yield replies
 
 
 def _wants_lines(request: Request) -> bool:

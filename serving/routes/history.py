@@ -28,7 +28,7 @@ async def history(request: Request, asked: Annotated[HistoryQuery, Query()]) -> 
     Days on which the store was open and nothing was sold are there with 0; days on which it was
     closed are not.
     """
-    forecaster = parts_of(request).forecaster()
+    forecaster = parts_of(request).traffic().of(asked.store_id, asked.product_id)
     panel = forecaster.state.panel
     series = panel.find(asked.store_id, asked.product_id)
     if series is None or int(panel.first_day[series]) == NEVER:

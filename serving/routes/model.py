@@ -5,9 +5,11 @@ import json
 from fastapi import APIRouter, Request
 
 from serving.errors import ApiError, problem
+from serving.kept_versions import mae_of
 from serving.routes.dependencies import errors, parts_of
-from serving.schemas import ModelReply, StateReply
+from serving.schemas import ChallengerReply, ModelReply, StateReply
 from serving.state import LoadedState
+from serving.traffic import Rival
 
 router = APIRouter(tags=["operation"])
 
@@ -20,7 +22,8 @@ router = APIRouter(tags=["operation"])
 async def model(request: Request) -> ModelReply:
     """Return version, metrics beside the baselines, training data and lineage of the model."""
     reloader = parts_of(request).reloader
-    forecaster = reloader.current
+    traffic = reloader.traffic
+    forecaster = traffic.champion if traffic else None
     loaded = forecaster.model if forecaster else reloader.model.value
     if loaded is None:
         rule = "must be loaded before it can be shown: run `scalecast run` to promote one"
@@ -37,6 +40,21 @@ async def model(request: Request) -> ModelReply:
         previous=loaded.previous,
         state=_described(state) if state else None,
         stale_since=stale.since if stale else None,
+        challenger=_beside(traffic.rival) if traffic and traffic.rival else None,
+        challenger_problem=reloader.challenger.problem,
+    )
+
+
+def _beside(rival: Rival) -> ChallengerReply:
+    model = rival.forecaster.model
+    return ChallengerReply(
+        model_version=model.version,
+        manifest_sha256=model.manifest_sha256,
+        mode=rival.entry.mode,
+        share=rival.entry.share,
+        candidate=model.manifest.candidate,
+        mae=mae_of(model.manifest),
+        loaded_at=model.loaded_at,
     )
 
 

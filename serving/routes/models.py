@@ -19,6 +19,8 @@ async def models(request: Request) -> VersionsReply:
     model = parts.reloader.model.value
     served = parts.reloader.current.model if parts.reloader.current else model
     manifest = served.manifest if served else None
+    traffic = parts.reloader.traffic
+    rival = traffic.rival.entry.version if traffic and traffic.rival else None
     kept = await run_sync(
         parts.kept.known, manifest, abandon_on_cancel=True, limiter=parts.store_turns
     )
@@ -31,6 +33,7 @@ async def models(request: Request) -> VersionsReply:
                 fit_cutoff=datetime.date.fromisoformat(manifest.fit_cutoff),
                 mae=mae_of(manifest),
                 is_served=served is not None and manifest.version == served.version,
+                is_challenger=manifest.version == rival,
             )
             for manifest in kept.manifests
         ],

@@ -5,6 +5,7 @@ from fastapi import APIRouter, Request, Response
 
 from serving.answers import reply_to
 from serving.bodies import described, read_json
+from serving.comparisons import compare_one
 from serving.errors import ApiError, problem
 from serving.forecaster import DateOutOfRange, Question
 from serving.routes.dependencies import PlainRoute, errors, json_response, parts_of
@@ -34,10 +35,14 @@ async def predict(request: Request) -> Response:
     far ahead they were and by the kind of demand; where a mean answers, they are wider. What the
     intervals covered on later days is in `/model`, under `manifest.coverage`. A model from before
     there were intervals, or with too short a history for them, answers with null bounds.
+
+    While a challenger is served beside the champion (`/model` says so), each series is answered by
+    one of the two, always by the same, and `model_version` says by which.
     """
     parts = parts_of(request)
     asked = await read_json(request, PredictRequest, parts.settings.limits)
-    forecaster = parts.forecaster()
+    traffic = parts.traffic()
+    forecaster = traffic.of(asked.store_id, asked.product_id)
     question = Question(
         asked.date, asked.store_id, asked.product_id, asked.price, asked.promotion, asked.level
     )
@@ -50,4 +55,6 @@ async def predict(request: Request) -> Response:
         raise ApiError(422, problem("date", error.date.isoformat(), error.rule)) from None
     version = forecaster.model.version
     parts.metrics.predicted(version, answer.source)
+    if traffic.rival is not None:
+        compare_one(parts.shadow, traffic, question, answer)
     return json_response(reply_to(answer, version))

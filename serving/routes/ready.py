@@ -21,16 +21,18 @@ async def ready(request: Request) -> ReadyReply:
     While the store is away, the last good pair goes on answering, and `stale` is there and true.
     """
     parts = parts_of(request)
-    forecaster = parts.reloader.current
-    if forecaster is None:
+    traffic = parts.reloader.traffic
+    if traffic is None:
         reasons = parts.reloader.reasons().items()
         raise ApiError(
             503, *(problem(what, None, "must be in", found=why) for what, why in reasons)
         )
+    champion, rival = traffic.champion, traffic.rival
     stale = parts.reloader.standby.stale
     return ReadyReply(
-        model_version=forecaster.model.version,
-        data_until=forecaster.state.data_until,
+        model_version=champion.model.version,
+        challenger=rival.entry.version if rival else None,
+        data_until=champion.state.data_until,
         stale=True if stale else None,
         stale_since=stale.since if stale else None,
         stale_because=stale.because if stale else None,

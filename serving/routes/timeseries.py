@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 
 from scalecast_assets.contract.cold_start import SOURCES
 from serving.bodies import described, read_json
+from serving.comparisons import Continuing, compare_continued
 from serving.continuing import Continued, continued
 from serving.errors import ApiError, problem
 from serving.forecaster import Forecaster
@@ -22,6 +23,7 @@ from serving.timeseries import (
     TimeSeriesReply,
     TimeSeriesRequest,
 )
+from serving.traffic import Traffic
 
 router = APIRouter(tags=["forecasts"], route_class=PlainRoute)
 
@@ -52,14 +54,16 @@ async def forecast(request: Request) -> Response:
 
     `series` holds quantities of consecutive days from `start_timestamp` on. Name `store_id` and
     `product_id` to let the model use what it learned of them; leave `series` empty to start from
-    the server's own history. A request is answered or refused as a whole.
+    the server's own history. A request is answered or refused as a whole. While a challenger is
+    served, `model` may name one of both versions; `scalecast` leaves it to the ids, and a series
+    without them is answered by the champion.
     """
     parts = parts_of(request)
     limits = parts.settings.limits
     try:
         async with parts.heavy.slot():
             body = await read_json(request, TimeSeriesRequest, limits, limits.batch_bytes)
-            return json_response(await parts.heavy.run(_answer, parts, parts.forecaster(), body))
+            return json_response(await parts.heavy.run(_answer, parts, parts.traffic(), body))
     except ApiError as error:
         first = error.problems[0]
         status = 400 if error.status == 422 else error.status
@@ -74,29 +78,42 @@ async def forecast(request: Request) -> Response:
         return reply
 
 
-def _answer(parts: Parts, forecaster: Forecaster, body: TimeSeriesRequest) -> TimeSeriesReply:
-    version = forecaster.model.version
-    if body.model not in (NAME, version):
-        raise ApiError(404, problem("model", body.model, f"must be {NAME} or {version}"))
+def _answer(parts: Parts, traffic: Traffic, body: TimeSeriesRequest) -> TimeSeriesReply:
+    version = traffic.champion.model.version
+    served = {one.model.version: one for one in traffic.answering()}
+    if body.model != NAME and body.model not in served:
+        rule = f"must be {NAME} or {' or '.join(served)}"
+        raise ApiError(404, problem("model", body.model, rule))
     if body.options.quantiles is not None:
         rule = "must be absent: the mean is forecast (POST /forecast has intervals around it)"
         raise ApiError(422, problem("options.quantiles", body.options.quantiles, rule))
     outputs = []
     for number, given in enumerate(body.inputs):
-        found = continued(forecaster, given, body.options.horizon, f"inputs.{number}")
+        asked = Continuing(given, body.options.horizon, f"inputs.{number}")
+        forecaster = served.get(body.model) or _teller(traffic, given)
+        found = continued(forecaster, *asked)
         for source, n in found.answers.by_source().items():
-            parts.metrics.predicted(version, source, n)
-        outputs.append(_output(given, found))
+            parts.metrics.predicted(forecaster.model.version, source, n)
+        if traffic.rival is not None:
+            compare_continued(parts.shadow, traffic, asked, found.answers)
+        outputs.append(_output(given, found, forecaster.model.version))
     return TimeSeriesReply(
         id=f"resp_{secrets.token_hex(12)}",
         created_at=int(time.time()),
         model=body.model,
-        model_version=version,
+        model_version=served[body.model].model.version if body.model in served else version,
         outputs=outputs,
     )
 
 
-def _output(given: TimeSeriesInput, found: Continued) -> ForecastOutput:
+def _teller(traffic: Traffic, given: TimeSeriesInput) -> Forecaster:
+    """Return who answers; the champion about a series that does not say whose it is."""
+    if given.store_id is None or given.product_id is None:
+        return traffic.champion
+    return traffic.of(given.store_id, given.product_id)
+
+
+def _output(given: TimeSeriesInput, found: Continued, version: str) -> ForecastOutput:
     content = TimeSeriesForecast(
         name=given.name,
         mean_forecast=found.answers.prediction.tolist(),
@@ -104,5 +121,6 @@ def _output(given: TimeSeriesInput, found: Continued) -> ForecastOutput:
         start_timestamp=found.start,
         source=[SOURCES[one] for one in found.answers.source.tolist()],
         price=found.price,
+        model_version=version,
     )
     return ForecastOutput(id=f"ts_{secrets.token_hex(12)}", content=[content])

@@ -22,7 +22,7 @@ def test_while_nothing_is_wrong_nothing_is_told(shop: Shop) -> None:
 
 
 def test_a_refused_file_is_one_alert_though_a_check_and_a_run_failed(shop: Shop) -> None:
-    pointer = ServingPointer("1.2.0", "a" * 64, "1.1.0", {"1.2.0": 1.0})
+    pointer = ServingPointer("1.2.0", "a" * 64, "1.1.0")
     shop.store.put(MODEL_POINTER, pointer.to_bytes())
     shop.store.put(STATE_POINTER, StatePointer("b" * 64, 9, "2026-11-23", "c", 1).to_bytes())
     shop.put("raw/sales März.csv", GOOD, BAD.replace("S1", "S2"))

@@ -9,7 +9,7 @@ from scalecast_assets.contract.columns import MAX_HORIZON_DAYS, Calendar
 from scalecast_assets.contract.pointers import ServingPointer
 from scalecast_assets.contract.store import DirectoryStore
 from scalecast_assets.ingest.schema import Connection
-from scalecast_assets.monitoring.coming import COLUMNS, ComingForecasts
+from scalecast_assets.monitoring.coming import WITH_SERVED, ComingForecasts
 from scalecast_assets.monitoring.handover import hand_over
 from scalecast_assets.monitoring.served import NothingServed, Served, promised_wape
 from serving.forecaster import Forecaster, Question
@@ -134,7 +134,7 @@ def test_rows_come_in_batches_of_bounded_size(home: DirectoryStore) -> None:
     batches = list(coming.batches(batch_rows=2 * HORIZON))
     assert [batch.num_rows for batch in batches] == [2 * HORIZON] * 3
     assert pa.Table.from_batches(batches).equals(pa.Table.from_batches(coming.batches()))
-    assert batches[0].schema == COLUMNS
+    assert batches[0].schema == WITH_SERVED
 
 
 def test_without_model_state_or_a_common_contract_nothing_is_served(home: DirectoryStore) -> None:

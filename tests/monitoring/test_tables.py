@@ -80,7 +80,7 @@ def test_every_table_and_column_is_explained(connection: Connection) -> None:
         select c.relname, null from pg_class c
         where c.oid = any(%s::regclass[]) and obj_description(c.oid, 'pg_class') is null
         """,
-        ([f"ml.{name}" for name in (*TABLES, "live_accuracy")],) * 2,
+        ([f"ml.{name}" for name in (*TABLES, "live_accuracy", "challenger_accuracy")],) * 2,
     ).fetchall()
     assert unexplained == []
 
@@ -118,6 +118,26 @@ def test_a_table_from_before_forecasts_had_intervals_gets_their_columns(
         with pytest.raises(psycopg.errors.CheckViolation):
             connection.execute(insert, (lower, upper))
     connection.execute(insert, (3, 7))
+
+
+def test_tables_from_before_there_were_challengers_hold_what_was_served(
+    connection: Connection,
+) -> None:
+    connection.execute("drop view ml.challenger_accuracy")
+    connection.execute("alter table ml.forecasts drop column served")
+    connection.execute("alter table ml.forecast_days drop column role")
+    connection.execute(
+        "insert into ml.forecast_days (origin, model_version, store_id, date, horizon, store_open,"
+        " forecast_rows, forecast_units) values"
+        " ('2024-01-01', '1.0.0', 'S', '2024-01-02', 1, true, 1, 5)"
+    )
+    connection.execute("comment on constraint forecasts_pkey on ml.forecasts is 'an older file'")
+    ensure_monitoring(connection)
+    ensure_monitoring(connection)
+    assert connection.execute("select role from ml.forecast_days").fetchall() == [("champion",)]
+    assert connection.execute("select * from ml.challenger_accuracy").fetchall() == []
+    with pytest.raises(psycopg.errors.CheckViolation):
+        connection.execute("update ml.forecast_days set role = 'guest'")
 
 
 def test_numbers_are_told_apart_from_no_number_by_the_database(connection: Connection) -> None:

@@ -14,6 +14,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from scalecast_assets.contract.bundle import FileEntry, Manifest, RawFile
+from scalecast_assets.contract.challenger import Challenger
 from scalecast_assets.contract.columns import FEATURES, Calendar, feature_contract_hash
 from scalecast_assets.contract.encoders import Encoders
 from scalecast_assets.contract.layout import (
@@ -223,10 +224,14 @@ def write_bundle(
 
 
 def point_at(
-    store: ObjectStore, version: str, manifest_sha256: str, previous: str | None = None
+    store: ObjectStore,
+    version: str,
+    manifest_sha256: str,
+    previous: str | None = None,
+    challenger: Challenger | None = None,
 ) -> None:
-    """Let ``serving/model.json`` name a bundle."""
-    pointer = ServingPointer(version, manifest_sha256, previous, {version: 1.0})
+    """Let ``serving/model.json`` name a bundle, and one beside it."""
+    pointer = ServingPointer(version, manifest_sha256, previous, challenger)
     store.put(MODEL_POINTER, pointer.to_bytes())
 
 

@@ -10,12 +10,14 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Error, Page, Route, expect
 
+from scalecast_assets.contract.bundle import read_manifest
+from scalecast_assets.contract.challenger import Challenger, Mode
 from scalecast_assets.contract.store import DirectoryStore
 from serving import kept_versions
 from serving.keys import new_key
 from tests.serving.chromium import PATIENCE_MS, chromium, opened
 from tests.serving.conftest import Home, running
-from tests.serving.makers import World, linear_graph, set_up, write_bundle
+from tests.serving.makers import World, linear_graph, point_at, set_up, write_bundle
 
 SERIES = {"store_id": "STORE_002", "product_id": "PROD_A"}
 AT = "/?store=STORE_002&product=PROD_A"
@@ -296,3 +298,24 @@ def test_while_the_store_is_away_it_says_so_and_goes_on_forecasting(
         is_drawn(page)
         expect(page.locator("#card-body .warn")).to_contain_text("the store cannot be listed")
         assert len(column(page, "coming", 3)) == 14
+
+
+@pytest.mark.parametrize("mode", ["split", "shadow"])
+def test_the_card_tells_of_a_challenger_and_the_forecast_of_who_answers(
+    browser: Browser, home: Home, world: World, mode: Mode
+) -> None:
+    set_up(home.store, world)
+    sha256 = write_bundle(home.store, "1.1.0", linear_graph({}, bias=2.0), world.encoders)
+    entry = Challenger("1.1.0", sha256, 0.2, mode)
+    assert entry.takes(SERIES["store_id"], SERIES["product_id"])
+    champion = read_manifest(home.store, "1.0.0")[1]
+    point_at(home.store, "1.0.0", champion, challenger=entry)
+    with running(home.settings) as api, opened(browser, f"{api.base_url}{AT}") as page:
+        is_drawn(page)
+        said = page.locator("#challenger")
+        expect(said).to_contain_text("version 1.1.0")
+        does = "answers for 20 %" if mode == "split" else "is compared with it on 20 %"
+        expect(said).to_contain_text(does)
+        answering = "1.1.0" if mode == "split" else "1.0.0"
+        expect(page.locator("#source")).to_contain_text(f"model {answering}")
+        expect(page.locator("#card-body .version")).to_contain_text("version 1.0.0")

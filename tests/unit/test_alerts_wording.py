@@ -92,7 +92,7 @@ def test_before_the_first_model_an_alert_says_that_there_is_none(tmp_path: Path)
 
 def test_what_is_served_is_what_the_pointers_say(tmp_path: Path) -> None:
     store = DirectoryStore(tmp_path)
-    store.put(MODEL_POINTER, ServingPointer("1.0.0", "a" * 64, None, {"1.0.0": 1.0}).to_bytes())
+    store.put(MODEL_POINTER, ServingPointer("1.0.0", "a" * 64, None).to_bytes())
     assert str(read_served(store)) == "model 1.0.0, sales history until never"
     store.put(STATE_POINTER, StatePointer("b" * 64, 10, "2026-11-23", "c", 1).to_bytes())
     assert str(read_served(store)) == "model 1.0.0, sales history until 2026-11-23"

@@ -20,8 +20,8 @@ HEAVY = {
     "psycopg", "pyarrow", "sklearn", "torch", "xgboost",
 }  # fmt: skip
 VERBS = {
-    "api-key", "doctor", "env", "init-env", "models", "purge", "retrain", "rollback", "run",
-    "sample-data", "serve", "service", "settings", "setup-store", "status", "up", "validate",
+    "api-key", "challenge", "doctor", "env", "init-env", "models", "purge", "retrain", "rollback",
+    "run", "sample-data", "serve", "service", "settings", "setup-store", "status", "up", "validate",
     "withdraw",
 }  # fmt: skip
 
@@ -108,10 +108,42 @@ def test_rollback_before_there_is_a_model_fails_and_says_what_to_do() -> None:
     assert "nothing is served yet" in result.stderr
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["1.0.0"],
+        ["1.0.0", "--share", "0"],
+        ["1.0.0", "--share", "1"],
+        ["1.0.0", "--share", "1.5", "--shadow"],
+        ["1.0.0", "--share", "a tenth"],
+        ["--share", "0.1"],
+        ["--end", "1.0.0"],
+        ["--end", "--shadow"],
+    ],
+)
+def test_a_challenge_needs_a_version_and_a_share_or_an_end_alone(arguments: list[str]) -> None:
+    assert call("challenge", *arguments).exit_code == 2
+
+
+@pytest.mark.parametrize("arguments", [["1.0.0", "--shadow"], ["--end"]])
+def test_a_challenge_before_there_is_a_model_fails_and_says_what_to_do(
+    arguments: list[str],
+) -> None:
+    result = call("challenge", *arguments)
+    assert result.exit_code == 1
+    assert "nothing is served yet" in result.stderr
+
+
 def test_models_of_an_empty_home_are_none(tmp_path: Path) -> None:
     result = call("models", "--json")
     assert result.exit_code == 0
-    assert json.loads(result.stdout) == {"versions": [], "model": None, "state": None}
+    assert json.loads(result.stdout) == {
+        "versions": [],
+        "model": None,
+        "challenger": None,
+        "state": None,
+    }
     assert "scalecast run" in call("models").stdout
 
 

@@ -3,11 +3,13 @@
 import json
 import os
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from scalecast_assets.contract.challenger import Challenger
 from scalecast_assets.contract.pointers import (
     ServingPointer,
     StatePointer,
@@ -22,8 +24,15 @@ SERVING: dict[str, Any] = {
     "version": "1.1.0",
     "manifest_sha256": "ab" * 32,
     "previous": "1.0.0",
-    "traffic": {"1.1.0": 0.9, "1.0.0": 0.1},
 }
+ENTRY: dict[str, Any] = {
+    "version": "1.2.0",
+    "manifest_sha256": "ef" * 32,
+    "share": 0.1,
+    "mode": "split",
+}
+EARLIER: dict[str, Any] = SERVING | {"traffic": {"1.1.0": 1.0}}
+"""As releases wrote it that knew no challenger."""
 STATE: dict[str, Any] = {
     "format": 1,
     "sha256": "cd" * 32,
@@ -38,10 +47,23 @@ def bytes_of(document: object) -> bytes:
     return json.dumps(document).encode()
 
 
-def test_a_serving_pointer_survives_the_round_trip() -> None:
-    pointer = ServingPointer.parse(bytes_of(SERVING))
-    assert pointer == ServingPointer("1.1.0", "ab" * 32, "1.0.0", {"1.1.0": 0.9, "1.0.0": 0.1})
+@pytest.mark.parametrize(
+    "challenger",
+    [
+        None,
+        Challenger("1.2.0", "ef" * 32, 0.1, "split"),
+        Challenger("1.2.0", "ef" * 32, 1.0, "shadow"),
+    ],
+)
+def test_a_serving_pointer_survives_the_round_trip(challenger: Challenger | None) -> None:
+    pointer = ServingPointer("1.1.0", "ab" * 32, "1.0.0", challenger)
     assert ServingPointer.parse(pointer.to_bytes()) == pointer
+
+
+def test_pointers_are_read_and_without_a_challenger_written_as_by_earlier_releases() -> None:
+    pointer = ServingPointer.parse(bytes_of(EARLIER))
+    assert pointer == ServingPointer("1.1.0", "ab" * 32, "1.0.0")
+    assert json.loads(pointer.to_bytes()) == EARLIER
 
 
 def test_a_state_pointer_survives_the_round_trip() -> None:
@@ -49,10 +71,41 @@ def test_a_state_pointer_survives_the_round_trip() -> None:
     assert StatePointer.parse(pointer.to_bytes()) == pointer
 
 
-def test_equal_pointers_have_equal_bytes() -> None:
-    one = ServingPointer("1.1.0", "ab" * 32, None, {"1.1.0": 0.5, "1.0.0": 0.5})
-    two = ServingPointer("1.1.0", "ab" * 32, None, {"1.0.0": 0.5, "1.1.0": 0.5})
-    assert one.to_bytes() == two.to_bytes()
+@pytest.mark.parametrize(
+    "entry",
+    [
+        ENTRY | {"version": "1.1.0"},
+        ENTRY | {"version": "newest"},
+        ENTRY | {"version": None},
+        ENTRY | {"manifest_sha256": "ef"},
+        ENTRY | {"share": 0},
+        ENTRY | {"share": 1},
+        ENTRY | {"share": -0.1},
+        ENTRY | {"share": 1.1, "mode": "shadow"},
+        ENTRY | {"share": True},
+        ENTRY | {"share": "0.1"},
+        ENTRY | {"mode": "canary"},
+        ENTRY | {"unknown": 1},
+        {name: value for name, value in ENTRY.items() if name != "share"},
+        {},
+        [],
+        "1.2.0",
+        0,
+    ],
+)
+def test_a_spoilt_challenger_leaves_the_champion_and_says_why(entry: object) -> None:
+    pointer = ServingPointer.parse(bytes_of(SERVING | {"challenger": entry}))
+    assert (pointer.version, pointer.challenger) == ("1.1.0", None)
+    assert pointer.spoilt is not None
+    assert "challeng" in pointer.spoilt
+    assert ServingPointer.parse(pointer.to_bytes()) == replace(pointer, spoilt=None)
+
+
+@pytest.mark.parametrize("traffic", [{"1.1.0": 0.9, "1.0.0": 0.1}, {}, [], "all", {"1.0.0": 1.0}])
+def test_shares_that_no_release_wrote_leave_the_champion_and_say_why(traffic: object) -> None:
+    pointer = ServingPointer.parse(bytes_of(SERVING | {"traffic": traffic}))
+    assert pointer.spoilt is not None
+    assert "traffic" in pointer.spoilt
 
 
 @pytest.mark.parametrize(
@@ -67,16 +120,6 @@ def test_equal_pointers_have_equal_bytes() -> None:
         {"manifest_sha256": None},
         {"previous": "1.1.0"},
         {"previous": ""},
-        {"traffic": {}},
-        {"traffic": None},
-        {"traffic": {"1.0.0": 1.0}},
-        {"traffic": {"1.1.0": 0.5}},
-        {"traffic": {"1.1.0": 1.5, "1.0.0": -0.5}},
-        {"traffic": {"1.1.0": 1.0, "1.0.0": 0}},
-        {"traffic": {"1.1.0": True}},
-        {"traffic": {"1.1.0": "1"}},
-        {"traffic": {"1.1.0": float("nan")}},
-        {"traffic": {"1.1.0": 0.5, "newest": 0.5}},
         {"unknown": 1},
     ],
 )
@@ -131,8 +174,11 @@ def test_what_is_no_json_object_is_refused(data: bytes) -> None:
 
 
 def test_a_pointer_that_cannot_be_read_back_cannot_be_written() -> None:
-    with pytest.raises(BundleError, match="add up to 1"):
-        ServingPointer("1.0.0", "ab" * 32, None, {"1.0.0": 0.5}).to_bytes()
+    with pytest.raises(BundleError, match="its own previous one"):
+        ServingPointer("1.0.0", "ab" * 32, "1.0.0").to_bytes()
+    itself = Challenger("1.0.0", "ab" * 32, 0.5, "split")
+    with pytest.raises(BundleError, match="cannot challenge itself"):
+        ServingPointer("1.0.0", "ab" * 32, None, itself).to_bytes()
 
 
 def test_before_the_first_promotion_there_is_no_pointer(store: ObjectStore) -> None:

@@ -200,7 +200,7 @@ def test_a_promotion_says_what_was_served_before(store: ObjectStore, publish: Pu
     held = read_serving(store)
     assert held is not None
     assert held.pointer == second.pointer
-    assert (held.pointer.previous, held.pointer.traffic) == ("1.0.0", {"1.1.0": 1.0})
+    assert (held.pointer.previous, held.pointer.challenger) == ("1.0.0", None)
     assert read_pointed_bundle(store, held.pointer).onnx == b"1"
 
 
@@ -212,24 +212,6 @@ def test_promoting_what_is_served_changes_nothing(store: ObjectStore, publish: P
     assert not again.changed
     assert "served already" in again.message
     assert read_serving(store) == before
-
-
-def test_traffic_can_be_shared_between_complete_versions(
-    store: ObjectStore, publish: Publish
-) -> None:
-    for number in range(2):
-        publish(b"%d" % number)
-    promote(store, "1.0.0", None)
-    promote(store, "1.1.0", read_serving(store), {"1.1.0": 0.1, "1.0.0": 0.9})
-    held = read_serving(store)
-    assert held is not None
-    assert held.pointer.traffic == {"1.1.0": 0.1, "1.0.0": 0.9}
-    whole = promote(store, "1.1.0", held)
-    assert (whole.pointer.previous, whole.changed) == ("1.0.0", True)
-    for shares in ({"1.1.0": 0.5, "1.7.0": 0.5}, {"1.1.0": 0.5}, {"1.0.0": 1.0}):
-        with pytest.raises(BundleError):
-            promote(store, "1.1.0", read_serving(store), shares)
-    assert served(store) == "1.1.0"
 
 
 def test_a_promotion_that_saw_another_champion_is_refused(

@@ -123,7 +123,7 @@ def test_it_says_what_is_served_meanwhile(pipeline: Pipeline) -> None:
     pipeline.judge(bad="sales")
     pipeline.put("raw/good.csv", GOOD)
     pipeline.run()
-    pointer = ServingPointer("1.2.0", "a" * 64, "1.1.0", {"1.2.0": 1.0})
+    pointer = ServingPointer("1.2.0", "a" * 64, "1.1.0")
     pipeline.store.put(MODEL_POINTER, pointer.to_bytes())
     pipeline.store.put(STATE_POINTER, StatePointer("b" * 64, 9, "2026-11-23", "c", 1).to_bytes())
     text = page_of(pipeline, "y").text

@@ -10,6 +10,7 @@ from scalecast_assets.contract.bundle import BundleError, Manifest, read_bundle
 from scalecast_assets.contract.layout import state_key
 from scalecast_assets.contract.pointers import read_serving, read_state_pointer
 from scalecast_assets.contract.store import ObjectStore
+from scalecast_assets.promotion.challenging import challenge
 from scalecast_assets.promotion.publishing import claim_version, list_versions, publish_bundle
 from scalecast_assets.promotion.switching import (
     ConcurrentPromotion,
@@ -104,13 +105,13 @@ def test_old_versions_go_with_what_only_they_came_from(
     assert purge_all(store, current=sha_of(5)) == []
 
 
-def test_the_served_the_previous_and_versions_with_traffic_stay_and_rollback_works(
+def test_the_served_the_previous_and_the_challenger_stay_and_rollback_works(
     store: ObjectStore, publish: Publish
 ) -> None:
     for number in range(7):
         publish(number)
     rollback(store, "1.0.0")
-    promote(store, "1.0.0", read_serving(store), {"1.0.0": 0.9, "1.2.0": 0.1})
+    challenge(store, "1.2.0", mode="shadow", share=0.1)
     purge_all(store)
     assert list_versions(store) == ["1.0.0", "1.2.0", "1.4.0", "1.5.0", "1.6.0"]
     for version in [*list_versions(store), "1.0.0"]:

@@ -32,6 +32,7 @@ function* card(model) {
   const served = rows.find((row) => row.name === manifest.candidate);
   yield h("p", { class: "version" }, h("strong", {}, family(manifest.candidate)),
     h("span", { class: "soft" }, `version ${model.model_version}`));
+  if (model.challenger) yield h("p", { id: "challenger" }, challenge(model.challenger));
   const best = rows.filter((row) => SIMPLE.includes(row.name) && row !== served)
     .sort((a, b) => a.mae - b.mae)[0];
   if (served && best) yield h("p", {}, verdict(served, best));
@@ -55,6 +56,13 @@ function* versions(kept) {
         `${family(one.candidate)}, MAE ${units(one.mae)}, until ${one.fit_cutoff}`))));
     if (others.length > 8) yield h("p", { class: "soft" }, `and ${count(others.length - 8)} older ones.`);
   }
+}
+
+function challenge({ model_version: version, candidate, mode, share }) {
+  const what = `${family(candidate)}, version ${version},`;
+  const part = `${units(share * 100)} %`;
+  return mode === "split" ? `Beside it ${what} answers for ${part} of the series.`
+    : `${what} is compared with it on ${part} of the series, and answers nothing.`;
 }
 
 function verdict(served, best) {
