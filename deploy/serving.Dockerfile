@@ -23,6 +23,7 @@ ENV PATH=/opt/scalecast/.venv/bin:$PATH \
     SCALECAST_API_PORT=8000
 USER 10001:10001
 WORKDIR /var/lib/scalecast
+VOLUME ["/var/lib/scalecast", "/tmp"]
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --retries=6 \
     CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/health', timeout=2)"]

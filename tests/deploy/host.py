@@ -65,7 +65,7 @@ class Host:
         given = SERVICES[service].get("command")
         if given is None:
             return [*SIDECAR, "--host", "127.0.0.1", "--port", str(self.ports[service])]
-        words = [str(SCALECAST), *given]
+        words = [str(SCALECAST), *given[1:]]
         if "--port" in words:
             words[words.index("--port") + 1] = str(self.ports[service])
             words[words.index("--host") + 1] = "127.0.0.1"

@@ -11,7 +11,7 @@ import sys
 import urllib.request
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import boto3
@@ -20,10 +20,13 @@ from botocore.exceptions import ClientError
 
 from scalecast_assets.contract.layout import MODEL_POINTER, STATE_POINTER, model_key
 from scalecast_assets.contract.s3_store import S3Store
+from tests.deploy.cloudformation import allow_roles, keep_bucket, resolved, template
 from tests.graph.command import ROOT, SCALECAST, eventually, fetch, free_port
 from tests.serving.makers import asking, make_world, set_up
 
+STORAGE = ROOT / "deploy" / "aws" / "storage.yaml"
 BUCKET = "acme-scalecast"
+NAMES = {"BucketName": BUCKET, "Bucket": BUCKET, "AWS::Partition": "aws"}
 KEPT = (MODEL_POINTER, STATE_POINTER, model_key("1.0.0", "manifest.json"))
 
 
@@ -31,6 +34,8 @@ KEPT = (MODEL_POINTER, STATE_POINTER, model_key("1.0.0", "manifest.json"))
 class Aws:
     endpoint: str
     administrator: dict[str, str]
+    roles: dict[str, dict[str, str]] = field(default_factory=dict)
+    """The keys of the stack's roles."""
 
     def client(self, service: str, account: dict[str, str] | None = None) -> Any:
         return boto3.client(
@@ -40,11 +45,9 @@ class Aws:
             **(account or self.administrator),
         )
 
-    def as_role(self, output: str) -> dict[str, str]:
-        """The keys of whoever runs with the role that the stack names so."""
-        (stack,) = self.client("cloudformation").describe_stacks(StackName="storage")["Stacks"]
-        found = {one["OutputKey"]: one["OutputValue"] for one in stack["Outputs"]}
-        given = self.client("sts").assume_role(RoleArn=found[output], RoleSessionName="test")
+    def assume(self, arn: str) -> dict[str, str]:
+        """Keys of whoever runs with the role, as ECS gets them for a task."""
+        given = self.client("sts").assume_role(RoleArn=arn, RoleSessionName="test")
         return {
             "aws_access_key_id": given["Credentials"]["AccessKeyId"],
             "aws_secret_access_key": given["Credentials"]["SecretAccessKey"],
@@ -60,6 +63,25 @@ class Aws:
             "AWS_REGION": "us-east-1",
             "SCALECAST_STORE_URL": f"s3://{BUCKET}",
         }
+
+
+def make_stack(aws: Aws) -> dict[str, dict[str, str]]:
+    """Create the stack, and what moto's CloudFormation leaves out; return its roles' keys."""
+    resources = resolved(template(STORAGE)["Resources"], NAMES)
+    formation = aws.client("cloudformation")
+    formation.create_stack(
+        StackName="storage",
+        TemplateBody=STORAGE.read_text(),
+        Parameters=[{"ParameterKey": "BucketName", "ParameterValue": BUCKET}],
+        Capabilities=["CAPABILITY_IAM"],
+    )
+    (stack,) = formation.describe_stacks(StackName="storage")["Stacks"]
+    assert stack["StackStatus"] == "CREATE_COMPLETE"
+    made = {one["OutputKey"]: one["OutputValue"] for one in stack["Outputs"]}
+    keep_bucket(aws.client("s3"), resources["Bucket"]["Properties"])
+    roles = {role: made[role].rpartition("/")[2] for role in ("PipelineRole", "SidecarRole")}
+    allow_roles(aws.client("iam"), resources, roles)
+    return {role: aws.assume(made[role]) for role in roles}
 
 
 @pytest.fixture(scope="module")
@@ -83,23 +105,18 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
             UserName="administrator", PolicyName="everything", PolicyDocument=document
         )
         key = iam.create_access_key(UserName="administrator")["AccessKey"]
+        roles = make_stack(Aws(endpoint, anybody))
         plain = {"Content-Type": "text/plain"}
         reset = urllib.request.Request(f"{endpoint}/moto-api/reset-auth", b"0", plain)
         urllib.request.urlopen(reset).close()
-        made = Aws(
+        yield Aws(
             endpoint,
             {
                 "aws_access_key_id": key["AccessKeyId"],
                 "aws_secret_access_key": key["SecretAccessKey"],
             },
+            roles,
         )
-        made.client("cloudformation").create_stack(
-            StackName="storage",
-            TemplateBody=(ROOT / "deploy" / "aws" / "storage.yaml").read_text(),
-            Parameters=[{"ParameterKey": "BucketName", "ParameterValue": BUCKET}],
-            Capabilities=["CAPABILITY_IAM"],
-        )
-        yield made
     finally:
         server.terminate()
         server.wait(30)
@@ -125,16 +142,26 @@ def test_the_bucket_is_versioned_encrypted_closed_and_tidied(aws: Aws) -> None:
     assert {rule["ID"] for rule in rules if rule["Status"] == "Enabled"} == {
         "replaced-versions", "unfinished-uploads", "output-of-steps", "archived-files",
     }  # fmt: skip
-    policy = json.loads(s3.get_bucket_policy(Bucket=BUCKET)["Policy"])
-    (statement,) = policy["Statement"]
-    assert statement["Effect"] == "Deny"
+
+
+def test_what_is_not_encrypted_on_its_way_is_refused() -> None:
+    """Only read: moto takes a condition that it does not know for one that never holds."""
+    resources = resolved(template(STORAGE)["Resources"], NAMES)
+    (statement,) = resources["BucketPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    assert (statement["Effect"], statement["Principal"], statement["Action"]) == (
+        "Deny",
+        "*",
+        "s3:*",
+    )
     assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    bucket = f"arn:aws:s3:::{BUCKET}"
+    assert statement["Resource"] == [bucket, f"{bucket}/*"]
 
 
 def test_the_pipelines_role_keeps_the_contract_of_stores(aws: Aws) -> None:
     done = subprocess.run(
         [str(SCALECAST), "setup-store", "--check", "--json"],
-        env=aws.environment(aws.as_role("PipelineRole")),
+        env=aws.environment(aws.roles["PipelineRole"]),
         capture_output=True,
         text=True,
         check=False,
@@ -148,7 +175,7 @@ def test_the_pipelines_role_keeps_the_contract_of_stores(aws: Aws) -> None:
 
 
 def test_the_pipelines_role_cannot_change_the_bucket(aws: Aws) -> None:
-    s3 = aws.client("s3", aws.as_role("PipelineRole"))
+    s3 = aws.client("s3", aws.roles["PipelineRole"])
     assert refused(s3.delete_bucket)
     assert refused(s3.put_bucket_versioning, VersioningConfiguration={"Status": "Suspended"})
     assert refused(s3.delete_public_access_block)
@@ -156,11 +183,11 @@ def test_the_pipelines_role_cannot_change_the_bucket(aws: Aws) -> None:
 
 
 def test_the_sidecars_role_reads_what_is_promoted_and_nothing_else(aws: Aws) -> None:
-    pipeline = aws.client("s3", aws.as_role("PipelineRole"))
+    pipeline = aws.client("s3", aws.roles["PipelineRole"])
     secret = f"raw/{uuid.uuid4().hex}.csv"
     for key in (*KEPT, secret):
         pipeline.put_object(Bucket=BUCKET, Key=key, Body=b"{}")
-    sidecar = aws.client("s3", aws.as_role("SidecarRole"))
+    sidecar = aws.client("s3", aws.roles["SidecarRole"])
     for key in KEPT:
         assert sidecar.get_object(Bucket=BUCKET, Key=key)["Body"].read() == b"{}"
     assert refused(sidecar.get_object, Key=secret)
@@ -178,7 +205,7 @@ def test_a_sidecar_with_its_role_answers_from_what_is_promoted(
 ) -> None:
     port, home = free_port(), tmp_path_factory.mktemp("sidecar")
     environment = {
-        **aws.environment(aws.as_role("SidecarRole")),
+        **aws.environment(aws.roles["SidecarRole"]),
         "SCALECAST_HOME": str(home),
         "SCALECAST_POLL_SECONDS": "1",
     }
@@ -194,7 +221,7 @@ def test_a_sidecar_with_its_role_answers_from_what_is_promoted(
         url = f"http://127.0.0.1:{port}"
         eventually(lambda: fetch(f"{url}/ready")[0] == 503, "not ready yet", 60)
         assert "403" not in (home / "log").read_text()
-        set_up(S3Store(aws.client("s3", aws.as_role("PipelineRole")), BUCKET), make_world())
+        set_up(S3Store(aws.client("s3", aws.roles["PipelineRole"]), BUCKET), make_world())
         eventually(lambda: fetch(f"{url}/ready")[0] == 200, (home / "log").read_text(), 60)
         status, answer = fetch(f"{url}/predict", asking())
         assert (status, answer["source"]) == (200, "model")

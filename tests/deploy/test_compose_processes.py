@@ -1,4 +1,4 @@
-"""docker-compose.yml as processes: from a bucket to ``/predict``, through nginx, seen by Prometheus.
+"""docker-compose.yml as processes: from a bucket to ``/predict``, behind nginx, under Prometheus.
 
 One host for all of them: whoever kills a process starts it again.
 """
@@ -14,7 +14,6 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import boto3
@@ -159,7 +158,9 @@ def rules() -> list[dict[str, Any]]:
 
 def password_of(host: Host) -> str:
     """The operator's, which only the comment in ``.env`` knows."""
-    found = re.search(r'name "operator", password (\S+)', (host.folder / ".env.compose").read_text())
+    found = re.search(
+        r'name "operator", password (\S+)', (host.folder / ".env.compose").read_text()
+    )
     assert found
     return found[1]
 
@@ -302,9 +303,7 @@ def test_every_query_of_the_dashboards_runs_in_the_warehouse(served: Host) -> No
     url = served.environment("code")["SCALECAST_DATABASE_URL"]
     with psycopg.connect(url, autocommit=True) as connection:
         for sql in asked:
-            within = re.sub(
-                r"\$__timeFilter\((\w+)\)", r"\1 > now() - interval '9 years'", sql
-            )
+            within = re.sub(r"\$__timeFilter\((\w+)\)", r"\1 > now() - interval '9 years'", sql)
             assert "$__" not in within, sql
             cursor = connection.execute(within.encode())
             assert cursor.description is not None
