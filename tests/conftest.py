@@ -55,7 +55,9 @@ def postgres_server() -> Iterator[PostgresServer]:
     """
     if named := os.environ.get("TEST_POSTGRES_URL"):
         there = urlsplit(named)
-        assert there.hostname and there.username and there.password
+        assert there.hostname
+        assert there.username
+        assert there.password
         yield PostgresServer(there.hostname, there.port or 5432, there.username, there.password)
         return
     home = Path(tempfile.mkdtemp(prefix="scalecast-tests-"))

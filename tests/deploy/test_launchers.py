@@ -1,9 +1,11 @@
 """Dagster's own configuration on ECS and on Kubernetes: Dagster takes what is said there."""
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import yaml  # type: ignore[import-untyped]
@@ -49,19 +51,19 @@ LAUNCHER = {
 }
 
 
-@pytest.fixture(autouse=True)
-def variables_of_a_container(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the configurations read from the environment, Dagster reads when it takes them."""
-    url = "postgresql+psycopg2://scalecast:x@db/scalecast"
-    monkeypatch.setenv("SCALECAST_DAGSTER_DATABASE_URL", url)
-    monkeypatch.setenv("DAGSTER_RUN_TASK_DEFINITION", "acme-run")
-    monkeypatch.setenv("DAGSTER_LOGS_BUCKET", "acme")
-    monkeypatch.setenv("AWS_REGION", "eu-central-1")
+VARIABLES = {
+    "SCALECAST_DAGSTER_DATABASE_URL": "postgresql+psycopg2://scalecast:x@db/scalecast",
+    "DAGSTER_RUN_TASK_DEFINITION": "acme-run",
+    "DAGSTER_LOGS_BUCKET": "acme",
+    "AWS_REGION": "eu-central-1",
+}
+"""Of a container: what the configurations read from them, Dagster reads when it takes them."""
 
 
 def taken(schema: Any, config: Mapping[str, Any]) -> None:
     """Fail with Dagster's own words unless it takes the configuration."""
-    found = process_config(resolve_to_config_type(schema), dict(config))
+    with patch.dict(os.environ, VARIABLES):
+        found = process_config(resolve_to_config_type(schema), dict(config))
     assert found.success, [error.message for error in found.errors or []]
 
 
@@ -79,7 +81,7 @@ def test_an_ecs_task_gets_a_launcher_that_dagster_takes(tmp_path: Path) -> None:
     assert config["run_monitoring"]["start_timeout_seconds"] == 600
     launcher = config["run_launcher"]
     assert (launcher["module"], launcher["class"]) == ("dagster_aws.ecs", "EcsRunLauncher")
-    taken(EcsRunLauncher.config_type(), launcher["config"])
+    taken(EcsRunLauncher.config_type(), launcher["config"])  # type: ignore[no-untyped-call]
 
 
 def test_the_launchers_words_are_those_of_the_template() -> None:
@@ -158,10 +160,10 @@ def test_dagster_takes_the_instance_that_the_chart_makes_of_the_values() -> None
             "job_spec_config": launcher["runK8sConfig"]["jobSpecConfig"],
         },
     }
-    taken(K8sRunLauncher.config_type(), launching)
+    taken(K8sRunLauncher.config_type(), launching)  # type: ignore[no-untyped-call]
     logs = HELM["computeLogManager"]["config"]["s3ComputeLogManager"]
     snake = {re.sub("([A-Z])", r"_\1", name).lower(): value for name, value in logs.items()}
-    taken(S3ComputeLogManager.config_type(), snake)
+    taken(S3ComputeLogManager.config_type(), snake)  # type: ignore[no-untyped-call]
     coordinator = HELM["dagsterDaemon"]["runCoordinator"]["config"]["customRunCoordinator"]
     assert (coordinator["module"], coordinator["class"]) == (
         QueueInTurn.__module__,
