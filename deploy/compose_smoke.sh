@@ -13,16 +13,14 @@ PYTHON
 
 begun=$(date +%s)
 docker compose up --detach --no-build
-dc_run() { docker compose exec -T code "$@"; }
-
 waited=0
 until curl -fsS http://127.0.0.1:8082/server_info >/dev/null 2>&1; do
     waited=$((waited + 1))
     [ "$waited" -lt 120 ] || { echo "no Dagster UI after 4 minutes"; exit 1; }
     sleep 2
 done
-dc_run scalecast sample-data /tmp/sample
-dc_run scalecast run --csv "$(ls /tmp/sample/*.csv)"
+docker compose exec -T code sh -c \
+    'scalecast sample-data /tmp/sample && scalecast run --csv /tmp/sample/*.csv'
 
 waited=0
 until curl -fsS http://127.0.0.1:8080/ready >/dev/null 2>&1; do

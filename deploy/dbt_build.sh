@@ -9,8 +9,8 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 export SCALECAST_HOME="$folder/home"
 
-"$bin/scalecast" sample-data --out "$folder/sample.csv"
-"$bin/scalecast" run --csv "$folder/sample.csv"
+"$bin/scalecast" sample-data "$folder/sample"
+"$bin/scalecast" run --csv "$folder"/sample/*.csv
 eval "$("$bin/scalecast" env)"
 "$bin/dbt" build --full-refresh --project-dir dbt_project --profiles-dir dbt_project \
     --target-path "$folder/target" --log-path "$folder/logs"

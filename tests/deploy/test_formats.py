@@ -96,8 +96,10 @@ def test_cloudformation_would_take_the_template(template: Path) -> None:
 
 @pytest.mark.parametrize("manifest", MANIFESTS, ids=lambda file: file.stem)
 def test_kubernetes_would_take_the_manifest(manifest: Path) -> None:
-    for document in yaml.safe_load_all(manifest.read_text()):
-        kubernetes_validate.validate(document, "1.31", strict=True)
+    documents = list(yaml.safe_load_all(manifest.read_text()))
+    assert documents
+    for document in documents:
+        kubernetes_validate.validate(document, "1.31", strict=True)  # raises what is wrong
 
 
 def test_the_set_of_manifests_is_whole() -> None:
