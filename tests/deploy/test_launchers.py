@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import boto3
 import pytest
 import yaml  # type: ignore[import-untyped]
 from dagster._config import process_config, resolve_to_config_type
@@ -60,11 +61,12 @@ VARIABLES = {
 """Of a container: what the configurations read from them, Dagster reads when it takes them."""
 
 
-def taken(schema: Any, config: Mapping[str, Any]) -> None:
-    """Fail with Dagster's own words unless it takes the configuration."""
+def taken(schema: Any, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration as Dagster has it then; fails with its own words if it refuses it."""
     with patch.dict(os.environ, VARIABLES):
         found = process_config(resolve_to_config_type(schema), dict(config))
     assert found.success, [error.message for error in found.errors or []]
+    return dict(found.value or {})
 
 
 def taken_as_instance(config: Mapping[str, Any]) -> None:
@@ -82,6 +84,22 @@ def test_an_ecs_task_gets_a_launcher_that_dagster_takes(tmp_path: Path) -> None:
     launcher = config["run_launcher"]
     assert (launcher["module"], launcher["class"]) == ("dagster_aws.ecs", "EcsRunLauncher")
     taken(EcsRunLauncher.config_type(), launcher["config"])  # type: ignore[no-untyped-call]
+
+
+def test_the_launcher_finds_its_task_definition_and_the_container_in_it(
+    aws_environment: None,
+) -> None:
+    ecs = boto3.client("ecs")
+    container: Any = {"name": "run", "image": "acme", "memory": 512}
+    ecs.register_task_definition(family="acme-run", containerDefinitions=[container])
+    text = (ROOT / "deploy" / "aws" / "dagster.yaml").read_text()
+    given = yaml.safe_load(text)["run_launcher"]["config"]
+    config = taken(EcsRunLauncher.config_type(), given)  # type: ignore[no-untyped-call]
+    with patch.dict(os.environ, VARIABLES):
+        launcher = EcsRunLauncher(**config)
+        assert "task-definition/acme-run:1" in str(launcher.task_definition)
+        with pytest.raises(Exception, match="container"):
+            EcsRunLauncher(**config | {"container_name": "another"})
 
 
 def test_the_launchers_words_are_those_of_the_template() -> None:
