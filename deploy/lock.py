@@ -3,7 +3,8 @@
 Run by ``make lock`` inside a fresh environment with the newest releases that ``pyproject.toml``
 admits. Each lock is the closure of its roots, sorted, one ``name==version`` a line:
 ``requirements.lock`` to run ScaleCast, ``requirements-dev.lock`` what tests and lint need besides,
-``requirements-serving.lock`` all that the sidecar's image holds.
+``requirements-serving.lock`` all that the sidecar's image holds, ``requirements-kubernetes.lock``
+what the pipeline's image has besides where Dagster runs on Kubernetes.
 """
 
 import tomllib
@@ -60,6 +61,8 @@ def main() -> None:
     write("requirements.lock", runtime)
     write("requirements-dev.lock", {k: v for k, v in everything.items() if k not in runtime})
     write("requirements-serving.lock", closure(extras["serving"]))
+    kubernetes = closure([*wanted, *extras["kubernetes"]])
+    write("requirements-kubernetes.lock", {k: v for k, v in kubernetes.items() if k not in runtime})
 
 
 if __name__ == "__main__":

@@ -5,15 +5,15 @@ sidecar) inherit the environment it sets and never start a Postgres of their own
 ``scalecast up`` starts is in ``services.py``.
 """
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
+import yaml  # type: ignore[import-untyped]
 
 from scalecast_assets.resources.postgres_address import HANDED_ON, PSYCOPG2, PostgresAddress
 from scalecast_assets.settings import PROJECT_ROOT, Settings, SettingsError, variable
@@ -189,14 +189,42 @@ def _dagster_home(settings: Settings) -> Path:
 
 
 def instance_config(settings: Settings) -> str:
-    """Return ``dagster.yaml`` for these settings: with a bucket, what steps print goes there, too.
+    """Return ``dagster.yaml`` for these settings.
 
-    Otherwise the webserver of another machine could not show it.
+    With a bucket, what steps print goes there too: the webserver of another machine could not show
+    it otherwise. Then comes what the user adds, and takes the place of sections of the same name.
+
+    Raises:
+        SettingsError: the user's file cannot be read as sections.
     """
     text = (PROJECT_ROOT / "dagster.yaml").read_text(encoding="utf-8")
+    sections = _bucket_logs(settings) | _added_sections(settings.dagster_config)
+    if not sections:
+        return text
+    return str(yaml.safe_dump(yaml.safe_load(text) | sections, sort_keys=False))
+
+
+def _added_sections(file: Path | None) -> dict[str, Any]:
+    """What ``SCALECAST_DAGSTER_CONFIG`` names."""
+    if file is None:
+        return {}
+    try:
+        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise SettingsError(f"{variable('dagster_config')}: {error}") from None
+    if not isinstance(found, dict):
+        raise SettingsError(
+            f"{variable('dagster_config')}: {file} must hold sections of Dagster's instance "
+            f"configuration, like `run_launcher:`, and holds {type(found).__name__}"
+        )
+    return found
+
+
+def _bucket_logs(settings: Settings) -> dict[str, Any]:
+    """The section of a bucket that keeps what steps print; nothing without a bucket."""
     scheme, _, place = settings.resolved_store_url.partition("://")
     if scheme != "s3":
-        return text
+        return {}
     bucket, _, prefix = place.partition("/")
     config = {
         "bucket": bucket,
@@ -211,14 +239,13 @@ def instance_config(settings: Settings) -> str:
     ):
         if given := next(filter(None, map(os.environ.get, variables)), None):
             config[name] = given
-    section = {
+    return {
         "compute_logs": {
             "module": "dagster_aws.s3.compute_log_manager",
             "class": "S3ComputeLogManager",
             "config": config,
         }
     }
-    return f"{text}\n{json.dumps(section)[1:-1]}\n"
 
 
 def _restore(environment: Mapping[str, str]) -> None:

@@ -95,6 +95,10 @@ class Settings(BaseSettings):
         default=None,
         description="Postgres of Dagster's own storage; unset: the warehouse's, schema dagster.",
     )
+    dagster_config: Path | None = Field(
+        default=None,
+        description="A YAML file whose sections are added to dagster.yaml: a run launcher, say.",
+    )
     store_url: str | None = Field(
         default=None,
         description="s3://bucket/prefix or file:///folder; unset: a folder of the home.",

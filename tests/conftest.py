@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -48,7 +49,17 @@ def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
-    """One embedded Postgres per test process, in a home that the server's account can enter."""
+    """One embedded Postgres per test process, in a home that the server's account can enter.
+
+    Or the server that TEST_POSTGRES_URL names, for one test process: CI's Postgres 15.
+    """
+    if named := os.environ.get("TEST_POSTGRES_URL"):
+        there = urlsplit(named)
+        assert there.hostname
+        assert there.username
+        assert there.password
+        yield PostgresServer(there.hostname, there.port or 5432, there.username, there.password)
+        return
     home = Path(tempfile.mkdtemp(prefix="scalecast-tests-"))
     home.chmod(0o755)
     quick = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "128MB"}

@@ -84,18 +84,27 @@ def init_env(file: Path, as_json: bool) -> None:
 
 
 @click.command(
-    "setup-store", epilog=examples("scalecast setup-store", "scalecast setup-store --json")
+    "setup-store",
+    epilog=examples("scalecast setup-store", "scalecast setup-store --check --json"),
 )
+@click.option("--check", "only_check", is_flag=True, help="Make nothing; ask for more.")
 @click.option(
     "--versioning/--no-versioning", default=False, help="Have the bucket keep old versions."
 )
 @click.option("--database", is_flag=True, help="Make the schemas of the database, too.")
 @AS_JSON
-def setup_store(versioning: bool, database: bool, as_json: bool) -> None:
-    """Make the bucket if it is not there, and ask whether it keeps what promotion relies on."""
-    from scalecast_assets.commands.setup_store import print_answers, set_up
+def setup_store(only_check: bool, versioning: bool, database: bool, as_json: bool) -> None:
+    """Make the bucket if it is not there, and ask whether it keeps what promotion relies on.
 
-    answers = set_up(Settings.load(), versioning=versioning)
+    With --check an existing bucket is asked besides whether it keeps versions, is encrypted, is
+    closed to the public and gets rid of what is old; nothing of it is changed.
+    """
+    from scalecast_assets.commands.setup_store import check, print_answers, set_up
+
+    if only_check and (versioning or database):
+        raise click.UsageError("--check makes nothing: leave out --versioning and --database")
+    settings = Settings.load()
+    answers = check(settings) if only_check else set_up(settings, versioning=versioning)
     if database:
         with running():
             pass

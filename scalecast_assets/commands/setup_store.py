@@ -40,6 +40,26 @@ def set_up(settings: Settings, *, versioning: bool) -> list[Answer]:
     return answers
 
 
+def check(settings: Settings) -> list[Answer]:
+    """Make nothing; ask everything, and a bucket besides whether it is kept as it should be."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    from scalecast_assets.commands.bucket_check import shortcomings
+
+    store = store_of(settings)
+    if not isinstance(store, S3Store):
+        return verify(store)
+    name = urlsplit(settings.resolved_store_url).netloc
+    client = store_resource(settings).client()
+    try:
+        client.head_bucket(Bucket=name)
+    except (BotoCoreError, ClientError) as error:
+        return [Answer(f"Bucket {name}", False, f"{error}. `scalecast setup-store` makes it")]
+    found = shortcomings(client, name)
+    kept = [Answer(question, not problem, problem) for question, problem in found.items()]
+    return [Answer(f"Bucket {name}", True, "is there"), *verify(store), *kept]
+
+
 def verify(store: ObjectStore) -> list[Answer]:
     """Ask the store for each thing that ScaleCast relies on, on objects of its own."""
     folder = f"{PROBE}/{uuid.uuid4().hex}"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from scalecast_assets.commands.setup_store import set_up, verify
+from scalecast_assets.commands.setup_store import check, set_up, verify
 from scalecast_assets.contract.store import DirectoryStore, StoreUnavailable
 from scalecast_assets.settings import Settings
 
@@ -73,3 +73,29 @@ def test_one_answer_that_fails_does_not_keep_the_others_from_being_asked(tmp_pat
     answers = verify(Away(tmp_path))
     assert [a.detail for a in answers if not a.holds] == ["503 SlowDown"]
     assert len(answers) == 5
+
+
+def test_a_bucket_that_was_only_made_is_not_kept_as_production_needs_it(
+    s3_client: "S3Client", tmp_path: Path
+) -> None:
+    name = f"plain-{uuid.uuid4().hex[:10]}"
+    settings = Settings(home=tmp_path, store_url=f"s3://{name}")
+    (absent,) = check(settings)
+    assert not absent.holds
+    assert "setup-store" in absent.detail
+    set_up(settings, versioning=False)
+    before = {a.question: a.detail for a in check(settings) if not a.holds}
+    assert before["What is overwritten is kept as a version"].startswith("no versions are kept")
+    assert "BlockPublicAcls" in before["Nobody from outside can be let in"]
+    assert before["Old versions and unfinished uploads go"] == (
+        "no lifecycle rule removes old versions and unfinished uploads"
+    )
+    assert s3_client.get_bucket_versioning(Bucket=name).get("Status") is None
+    set_up(settings, versioning=True)
+    after = [a.question for a in check(settings) if not a.holds]
+    assert "What is overwritten is kept as a version" not in after
+
+
+def test_a_folder_has_nothing_of_a_bucket_to_be_asked(tmp_path: Path) -> None:
+    answers = check(Settings(home=tmp_path))
+    assert [a.question for a in answers] == [a.question for a in verify(DirectoryStore(tmp_path))]
