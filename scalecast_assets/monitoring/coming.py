@@ -40,7 +40,7 @@ COLUMNS: Final = pa.schema(
         pa.field("upper", pa.float64()),
     ]
 )
-"""Of ``ml.forecasts``, the Parquet file and the CSV alike; explained in ``monitoring.sql``."""
+"""Of ``ml.forecasts``, the Parquet file and the CSV alike; explained in ``migrations/``."""
 
 BATCH_ROWS: Final = 65_536
 
