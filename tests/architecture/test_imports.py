@@ -24,6 +24,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "migrations": frozenset(),
     "ingest": ANY | {"contract", "migrations"},
     "promotion": ANY | {"contract"},
+    "recipes": ANY | {"contract"},
     "monitoring": ANY | {"ingest", "forecasting", "contract"},
     "resources": ANY | {"settings", "ingest", "forecasting", "promotion", "contract"},
     "checks": BELOW_ASSETS | {"assets"},

@@ -53,7 +53,7 @@ insert into ml.alert_deliveries (alert_id, channel, event) values (1, 'slack', '
 
 def dump(url: str) -> str:
     """Return the schemas and their rows as SQL."""
-    command = [installed_binaries() / "pg_dump", "--inserts", "--no-owner", "--no-privileges"]
+    command = [str(installed_binaries() / "pg_dump"), "--inserts", "--no-owner", "--no-privileges"]
     schemas = ["--schema=landing", "--schema=warehouse", "--schema=ml"]
     text = subprocess.run(
         [*command, *schemas, f"--dbname={url}"], check=True, capture_output=True, text=True
