@@ -90,7 +90,8 @@ def running(settings: Settings, *, prepare: bool = True) -> Iterator[Runtime]:
         if prepare:
             prepare_databases(settings, address)
         before = dict(os.environ)
-        os.environ.update(runtime.environment)
+        # Our own console is coloured where it is a terminal.
+        os.environ.update({n: v for n, v in runtime.environment.items() if n != "NO_COLOR"})
         try:
             yield runtime
         finally:

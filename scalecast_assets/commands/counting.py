@@ -4,7 +4,7 @@ On a terminal a bar moves; elsewhere a line is printed now and then, so that a l
 All of it on standard error.
 """
 
-import time
+from time import monotonic
 from types import TracebackType
 from typing import Final, Self
 
@@ -30,7 +30,7 @@ class Counter:
         self.console = console or Console(stderr=True, highlight=False, soft_wrap=True)
         self._unit = unit
         self._task: TaskID | None = None
-        self._since = self._said = time.monotonic()
+        self._since = self._said = monotonic()
         self._bar = Progress(
             TextColumn("  {task.description}"),
             BarColumn(bar_width=24),
@@ -52,7 +52,8 @@ class Counter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._bar.stop()
+        if self.console.is_terminal:
+            self._bar.stop()
 
     def say(self, text: str) -> None:
         """Print a line that stays."""
@@ -65,7 +66,7 @@ class Counter:
                 self._task = self._bar.add_task(self._unit, total=None, more="")
             self._bar.update(self._task, completed=done)
             return
-        now = time.monotonic()
+        now = monotonic()
         if now - self._said >= QUIET_SECONDS:
             self._said = now
             self.say(f"{self._unit}: {done:,}, {done / (now - self._since):,.0f} a second")
@@ -77,7 +78,7 @@ class Counter:
                 self._task = self._bar.add_task(self._unit, total=of, more=more)
             self._bar.update(self._task, completed=done, total=of, more=more)
             return
-        now = time.monotonic()
+        now = monotonic()
         if done < of and now - self._said < QUIET_SECONDS:
             return
         self._said = now

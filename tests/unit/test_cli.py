@@ -20,6 +20,7 @@ HEAVY = {
     "psycopg", "pyarrow", "sklearn", "torch", "xgboost",
 }  # fmt: skip
 VERBS = {
+    "backup", "completion", "convert", "restore",
     "api-key", "doctor", "env", "init-env", "models", "purge", "retrain", "rollback", "run",
     "sample-data", "serve", "service", "settings", "setup-store", "status", "up", "validate",
     "withdraw",
@@ -159,7 +160,7 @@ def test_every_verb_has_help_json_and_examples() -> None:
     for verb in VERBS:
         result = call(verb, "--help")
         assert result.exit_code == 0
-        assert "--json" in result.stdout or verb == "service", verb
+        assert "--json" in result.stdout or verb in ("service", "completion"), verb
         assert f"scalecast {verb}" in result.stdout, verb
 
 
