@@ -21,6 +21,7 @@ from tests.graph.small_retailer import (
     write_sales,
 )
 
+pytestmark = pytest.mark.slow_faults
 TABLES = (
     "warehouse.file_ledger", "warehouse.file_objects", "warehouse.demand_data",
     "warehouse.id_codes", "features.demand_features", "ml.promotions", "ml.forecasts",
