@@ -1,13 +1,13 @@
 """The folder of a backup: ``manifest.json``, dumps of the database, and objects by their sha256.
 
-The manifest is written last: without it the folder is no backup. Equal bytes (a raw file and its
-copy in the archive) are kept once, and no key is too long for a file name.
+The manifest is written last: without it the folder is no backup, and an older one stays whole until
+then. Equal bytes (a raw file and its copy in the archive) are kept once, and no key is too long for
+a file name.
 """
 
 import hashlib
 import json
 import os
-import shutil
 import uuid
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -94,18 +94,30 @@ class Archive:
             fresh.unlink(missing_ok=True)
         return sha256, size
 
+    def fresh(self, name: str) -> Path:
+        """Return where a dump is written; it gets its name when the backup is finished."""
+        return self.folder / f"{name}.part"
+
     def describe(self, name: str) -> KeptFile:
-        """Return name, checksum and size of a file that lies in the folder."""
-        with (self.folder / name).open("rb") as file:
+        """Return name, checksum and size of a dump that has been written."""
+        with self.fresh(name).open("rb") as file:
             return KeptFile(name, *copy_hashed(file, None))
 
     def finish(self, manifest: Manifest) -> None:
-        """Write the manifest, once everything else is on the disk."""
+        """Write the manifest, once everything else is on the disk; then remove what is older."""
         os.sync()
+        for kept in manifest.dumps:
+            self.fresh(kept.name).replace(self.folder / kept.name)
         fresh = self.folder / f"{MANIFEST}.part"
         fresh.write_text(json.dumps(asdict(manifest), indent=1), encoding="utf-8")
         fresh.replace(self.folder / MANIFEST)
         os.sync()
+        named = {kept.sha256 for kept in manifest.objects}
+        for path in (self.folder / "objects").glob("*/*"):
+            if path.name not in named:
+                path.unlink()
+        for name in {DATABASE_DUMP, DAGSTER_DUMP} - {kept.name for kept in manifest.dumps}:
+            (self.folder / name).unlink(missing_ok=True)
 
     def read(self) -> Manifest:
         """Return the manifest; raises ``BackupError`` if this is no whole backup."""
@@ -147,7 +159,7 @@ class Archive:
 
 
 def new_archive(folder: Path, *, force: bool) -> Archive:
-    """Make the folder; one that holds something is refused, or with ``force`` emptied if a backup.
+    """Make the folder; one that holds something is refused, or with ``force`` taken if a backup.
 
     Raises:
         BackupError: the folder cannot be used.
@@ -167,9 +179,9 @@ def new_archive(folder: Path, *, force: bool) -> Archive:
             f"{folder} holds {min(foreign)}, which is of no backup: nothing was touched. "
             "Name a new folder"
         )
-    for name in sorted(present, key=lambda name: name != MANIFEST):
-        path = folder / name
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for name in present:
+        if name.endswith(".part"):
+            (folder / name).unlink()
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)  # The sales of a company, and what its runs printed.
     return Archive(folder)

@@ -81,7 +81,7 @@ def _dump_while_nothing_moves(
         before = _pointers(store)
         for name, (address, schemas) in databases(runtime).items():
             say(f"{name}: {', '.join(schemas)} of {address}")
-            database.dump(address, schemas, archive.folder / name)
+            database.dump(address, schemas, archive.fresh(name))
         if _pointers(store) == before:
             return before
         say("a model or its state was published meanwhile: once more")

@@ -22,7 +22,7 @@ def kept(archive: Archive, key: str, body: bytes) -> KeptObject:
 @pytest.fixture
 def archive(tmp_path: Path) -> Archive:
     made = new_archive(tmp_path / "backup", force=False)
-    (made.folder / "database.dump").write_bytes(b"a dump")
+    made.fresh("database.dump").write_bytes(b"a dump")
     objects = [kept(made, "raw/ü %.csv", b"rows"), kept(made, "archive/x", b"rows")]
     dumps = [made.describe("database.dump")]
     made.finish(Manifest("2024-01-02T00:00:00+00:00", "1.0.0", "0001", None, dumps, objects))
@@ -77,8 +77,15 @@ def test_a_folder_with_something_in_it_is_replaced_only_by_force_and_only_if_a_b
     with pytest.raises(BackupError, match="is not empty"):
         new_archive(archive.folder, force=False)
     assert archive.read().release == "1.0.0"
-    new_archive(archive.folder, force=True)
-    assert list(archive.folder.iterdir()) == []
+    again = new_archive(archive.folder, force=True)
+    again.fresh("database.dump").write_bytes(b"another dump")
+    objects = [kept(again, "raw/b.csv", b"other rows")]
+    assert list(archive.damage(archive.read())) == [], "the older one is whole until the end"
+    dumps = [again.describe("database.dump")]
+    again.finish(Manifest("2024-01-03T00:00:00+00:00", "1.0.1", "0001", None, dumps, objects))
+    assert archive.read().release == "1.0.1"
+    assert list(archive.damage(archive.read())) == []
+    assert sum(path.is_file() for path in (archive.folder / "objects").rglob("*")) == 1
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "a.jpg").touch()
     with pytest.raises(BackupError, match=r"holds a\.jpg, which is of no backup"):
