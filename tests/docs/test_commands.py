@@ -22,7 +22,7 @@ PAGES = ("quickstart.md", "your-data.md", "datasets.md", "backup.md", "upgrading
 """In the order of the story."""
 
 SMALL = {
-    "SCALECAST_FIT_ROWS": "random_forest=400,pytorch_nn=300",
+    "SCALECAST_FIT_ROWS": "random_forest=400,xgboost=400,pytorch_nn=300",
     "SCALECAST_TUNE_ROWS": "random_forest=400,xgboost=400",
 }
 DOCUMENTED = {"127.0.0.1:8000": "SCALECAST_API_PORT", "127.0.0.1:3000": "SCALECAST_UI_PORT"}
@@ -56,7 +56,7 @@ class Reader:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=400,
+            timeout=1200,
             check=False,
         )
         said = f"{block}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
