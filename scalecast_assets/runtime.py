@@ -73,8 +73,10 @@ class Runtime:
 
 
 @contextmanager
-def running(settings: Settings) -> Iterator[Runtime]:
+def running(settings: Settings, *, prepare: bool = True) -> Iterator[Runtime]:
     """Have Postgres and the schemas up and the environment set, for as long as the block lasts.
+
+    Without ``prepare`` the schemas are left as they are: a restore makes them.
 
     An embedded Postgres is started, or joined if a process of the same home runs it already; the
     last one to leave stops it.
@@ -85,9 +87,11 @@ def running(settings: Settings) -> Iterator[Runtime]:
     settings.home.mkdir(parents=True, exist_ok=True)
     with _database(settings) as address:
         runtime = _runtime(settings, address)
-        _prepare_databases(address, _named(settings, "dagster_database_url"))
+        if prepare:
+            prepare_databases(settings, address)
         before = dict(os.environ)
-        os.environ.update(runtime.environment)
+        # Our own console is coloured where it is a terminal.
+        os.environ.update({n: v for n, v in runtime.environment.items() if n != "NO_COLOR"})
         try:
             yield runtime
         finally:
@@ -147,9 +151,11 @@ def _database(settings: Settings) -> Iterator[PostgresAddress]:
         yield PostgresAddress.parse(postgres.warehouse_url)
 
 
-def _prepare_databases(warehouse: PostgresAddress, storage: PostgresAddress | None) -> None:
+def prepare_databases(settings: Settings, warehouse: PostgresAddress) -> None:
+    """Bring the schemas up to date, and see that Dagster's own database answers if one is named."""
     from scalecast_assets.ingest.schema import ensure_schema
 
+    storage = _named(settings, "dagster_database_url")
     with _connected(warehouse, "database_url") as connection:
         ensure_schema(connection)
         if storage is None:

@@ -1,4 +1,5 @@
-"""How the process logs: one JSON object a line, each with the id of the request it belongs to.
+"""How the process logs: one JSON object a line, each with the id of the request it belongs to;
+for people on a terminal, plain lines.
 
 What is logged is decided where it happens; request headers and bodies are never part of it.
 """
@@ -37,7 +38,9 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure(level: str, log_format: str) -> None:
-    """Log to standard error from now on."""
+    """Log to standard error from now on; ``auto`` is for people on a terminal, else JSON."""
+    if log_format == "auto":
+        log_format = "text" if sys.stderr.isatty() else "json"
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         JsonFormatter()

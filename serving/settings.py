@@ -60,7 +60,8 @@ class Settings:
     cors_origins: tuple[str, ...] = ()
     """Web pages of these origins may ask from a browser; none by default."""
     log_level: str = "info"
-    log_format: str = "json"
+    log_format: str = "auto"
+    """`json`, `text`, or `auto`: text if standard error is a terminal."""
     log_requests: bool = False
     """Log every request, not only those that failed or were slow."""
     aws_region: str | None = None
@@ -95,7 +96,7 @@ class Settings:
             api_keys_file=Path(keys_file).expanduser().absolute() if keys_file else None,
             cors_origins=_origins(environment.get("SCALECAST_CORS_ORIGINS", "")),
             log_level=_log_level(environment.get("SCALECAST_LOG_LEVEL", cls.log_level)),
-            log_format=_one_of(environment, "SCALECAST_LOG_FORMAT", ("json", "text")),
+            log_format=_one_of(environment, "SCALECAST_LOG_FORMAT", ("auto", "json", "text")),
             log_requests=_one_of(environment, "SCALECAST_LOG_REQUESTS", ("false", "true"))
             == "true",
             aws_region=environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION"),
@@ -159,7 +160,7 @@ OWN_VARIABLES: Final[dict[str, tuple[object, str]]] = {
     ),
     "SCALECAST_LOG_FORMAT": (
         Settings.log_format,
-        "How the API logs: json (one object a line) or text.",
+        "How the API logs: json (one object a line), text, or auto: text on a terminal, else json.",
     ),
     "SCALECAST_LOG_REQUESTS": (
         "false",
@@ -233,7 +234,7 @@ def _log_level(text: str) -> str:
     return text.lower()
 
 
-def _one_of(environment: Mapping[str, str], name: str, choices: tuple[str, str]) -> str:
+def _one_of(environment: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str:
     """Return the setting, by default the first of ``choices``."""
     text = environment.get(name, choices[0]).lower()
     if text not in choices:

@@ -1,20 +1,19 @@
 """The book of alerts in Postgres: which are open, and which message reached which channel.
 
-The tables are in ``alerts.sql``. What is wrong is found elsewhere (``cause.Finder``); here it is
-compared with what is open, so that a cause is one alert however often it is found.
+The tables are made in ``migrations/``. What is wrong is found elsewhere (``cause.Finder``); here it
+is compared with what is open, so that a cause is one alert however often it is found.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.resources import files
 from typing import Any, Final, Literal, LiteralString
 
 from psycopg.rows import dict_row
 
 from scalecast_assets.alerting.cause import NEWS, Cause, Kind, Look
-from scalecast_assets.ingest.schema import SCHEMA_LOCK, Connection, lock_in_transaction
+from scalecast_assets.ingest.schema import Connection, ensure_schema
 
 Event = Literal["raised", "cleared"]
 
@@ -48,14 +47,7 @@ _COLUMNS: Final[LiteralString] = (
 
 def ensure_tables(conn: Connection) -> None:
     """Make the tables where they are missing; safe to call from several processes at once."""
-    found = conn.execute("select to_regclass('ml.alert_deliveries') is not null").fetchone()
-    if found and found[0]:
-        return
-    ddl = files(__package__).joinpath("alerts.sql").read_text(encoding="utf-8")
-    with conn.transaction():
-        lock_in_transaction(conn, SCHEMA_LOCK)
-        conn.execute("set local client_min_messages = warning")
-        conn.execute(ddl.encode())
+    ensure_schema(conn)
 
 
 @contextmanager

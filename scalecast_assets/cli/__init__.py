@@ -5,15 +5,16 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the data breaker refused a file.
 
 import click
 
-from scalecast_assets.cli import data, models, running, upkeep
+from scalecast_assets.cli import backups, completing, convert, data, models, running, upkeep
 from scalecast_assets.cli.common import Group
 
 VERBS = (
-    *(data.run, data.validate, data.withdraw, data.sample_data),
+    *(data.run, data.validate, data.withdraw, data.sample_data, convert.convert),
     *(models.retrain, models.models, models.rollback, models.challenge),
     *(running.up, running.serve, running.service, running.env, running.api_key),
+    completing.completion,
     *(upkeep.status, upkeep.doctor, upkeep.settings, upkeep.purge, upkeep.init_env),
-    upkeep.setup_store,
+    *(upkeep.setup_store, backups.backup, backups.restore),
 )
 
 

@@ -37,10 +37,13 @@ def examples(*lines: str) -> str:
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
-def running() -> Any:
-    """Have Postgres and the environment up for as long as the block lasts."""
+def running(*, prepare: bool = True) -> Any:
+    """Have Postgres and the environment up for as long as the block lasts.
+
+    Without ``prepare`` the schemas are not looked at.
+    """
     from scalecast_assets.runtime import running as runtime_running
 
     # Ended by a supervisor, the embedded Postgres is stopped on the way out, as after Ctrl-C.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    return runtime_running(Settings.load())
+    return runtime_running(Settings.load(), prepare=prepare)

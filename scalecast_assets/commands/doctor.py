@@ -22,6 +22,7 @@ from rich.markup import escape
 
 from scalecast_assets.commands.services import API_PORT, HOST, UI_PORT
 from scalecast_assets.commands.setup_store import verify
+from scalecast_assets.migrations.upgrade import HEAD, SchemaTooNew, check_known, read_version
 from scalecast_assets.resources.configured import alert_channels, store_of, store_resource
 from scalecast_assets.resources.postgres_address import PostgresAddress
 from scalecast_assets.runtime import PATIENCE
@@ -161,6 +162,7 @@ def _database(settings: Settings) -> Finding:
             row = connection.execute(
                 "select has_database_privilege(current_database(), 'create')"
             ).fetchone()
+            schema = read_version(connection)
     except psycopg.Error as error:
         said = " ".join(str(error).split()).replace(address.password or "\0", "…")
         return Finding("Database", "bad", f"{address}: {said}", "Start it, or correct the URL.")
@@ -170,17 +172,29 @@ def _database(settings: Settings) -> Finding:
     if not (row and row[0]):
         to_do = f"grant create on database {address.database} to {address.user};"
         return Finding("Database", "bad", f"{found}: no schema may be made", to_do)
-    return Finding("Database", "good", found)
+    return _schema(found, schema)
+
+
+def _schema(found: str, schema: str | None) -> Finding:
+    if schema is None or schema == HEAD:
+        return Finding("Database", "good", f"{found}, schema {schema or 'not made yet'}")
+    try:
+        check_known(schema, "It")
+    except SchemaTooNew as error:
+        return Finding("Database", "bad", found, str(error))
+    to_do = f"The next start brings it to {HEAD}; scalecast backup DIR first, to be safe."
+    return Finding("Database", "warning", f"{found}, schema {schema}", to_do)
 
 
 def _embedded(settings: Settings) -> Finding:
     from scalecast_assets.resources.embedded_postgres import EmbeddedPostgresError, read_running
 
     try:
-        read_running(settings.home)
+        server = read_running(settings.home)
     except EmbeddedPostgresError:
         return Finding("Database", "good", "embedded Postgres, not running now")
-    return Finding("Database", "good", "embedded Postgres, running")
+    with psycopg.connect(server.warehouse_url) as connection:
+        return _schema("embedded Postgres, running", read_version(connection))
 
 
 def _credentials(settings: Settings) -> Finding:
@@ -205,19 +219,41 @@ def _store(settings: Settings) -> Finding:
 
 
 def _clock(settings: Settings) -> Finding:
-    here = datetime.now(UTC)
+    others = {
+        name: abs(datetime.now(UTC) - told).total_seconds()
+        for name, told in (("store", _store_time(settings)), ("database", _server_time(settings)))
+        if told is not None
+    }
+    if not others:
+        return Finding(
+            "Clock", "good", f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC; there is no other"
+        )
+    found = ", ".join(f"{seconds:.0f} s from the {name}'s" for name, seconds in others.items())
+    if max(others.values()) <= CLOCK.total_seconds():
+        return Finding("Clock", "good", found)
+    to_do = "Set the clocks (NTP): S3 refuses requests, and days would end at the wrong time."
+    return Finding("Clock", "bad", found, to_do)
+
+
+def _store_time(settings: Settings) -> datetime | None:
     if not settings.resolved_store_url.startswith("s3://"):
-        return Finding("Clock", "good", f"{here:%Y-%m-%d %H:%M} UTC; a folder has no other")
+        return None
     name = urlsplit(settings.resolved_store_url).netloc
     answer = store_resource(settings).client().head_bucket(Bucket=name)
-    headers = answer["ResponseMetadata"]["HTTPHeaders"]
-    if "date" not in headers:
-        return Finding("Clock", "good", "the store tells no time")
-    apart = abs(here - parsedate_to_datetime(headers["date"]))
-    found = f"{apart.total_seconds():.0f} s from the store's"
-    if apart <= CLOCK:
-        return Finding("Clock", "good", found)
-    return Finding("Clock", "bad", found, "Set the clock (NTP): S3 would refuse requests.")
+    told = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+    return parsedate_to_datetime(told) if told else None
+
+
+def _server_time(settings: Settings) -> datetime | None:
+    if settings.database_url is None:
+        return None
+    address = PostgresAddress.parse(settings.database_url)
+    try:
+        with psycopg.connect(address.url(**PATIENCE | address.options)) as connection:
+            row = connection.execute("select clock_timestamp()").fetchone()
+    except psycopg.Error:  # The database's own finding says it.
+        return None
+    return row[0] if row else None
 
 
 def _alerts(settings: Settings) -> Finding:

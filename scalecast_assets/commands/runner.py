@@ -101,6 +101,8 @@ def _child(arguments: Sequence[str], log_file: Path) -> Iterator[subprocess.Pope
     with log_file.open("wb") as log:
         child = subprocess.Popen(
             [sys.executable, "-m", "scalecast_assets.commands.runner", *arguments],
+            # Great Expectations and dbt would colour the log file.
+            env={**os.environ, "NO_COLOR": "1"},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -36,7 +36,7 @@ def run_until_stopped(runtime: Runtime, *, with_sample: bool, announce: Announce
     With ``with_sample`` everything is materialized first: on the sample if there is nothing at all,
     on what is there if an earlier run was broken off before it had a model.
     """
-    with _alone(runtime.settings.home) as note:
+    with alone(runtime.settings.home) as note:
         return _run_until_stopped(runtime, with_sample, announce, note)
 
 
@@ -102,7 +102,7 @@ def serve_until_stopped(settings: Settings, announce: Announce) -> int:
 
 
 @contextmanager
-def _alone(home: Path) -> Iterator[Callable[[str], None]]:
+def alone(home: Path) -> Iterator[Callable[[str], None]]:
     """Hold the home's lock, on which one may note where things answer; two daemons would clash."""
     with (home / "up.lock").open("a+") as lock:
         try:

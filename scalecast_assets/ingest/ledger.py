@@ -1,7 +1,7 @@
 """The ledger of files: which content is known, in which order it counts, what became of it.
 
 One row of ``warehouse.file_ledger`` per distinct content (two while it is loaded anew, see
-``schema.sql``); ``warehouse.file_objects`` remembers which object of the bucket held it. Rows and
+``migrations/``); ``warehouse.file_objects`` remembers which object of the bucket held it. Rows and
 the data they vouch for are written in one transaction, by ``landing.py`` and ``publish.py``; this
 module reads the ledger and gives out places in its order.
 """

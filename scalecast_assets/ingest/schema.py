@@ -1,27 +1,26 @@
-"""The schemas `landing` and `warehouse`: making them, and one writer at a time in each step."""
+"""The schemas are there before anybody writes, and one writer at a time in each step.
+
+The tables themselves are in ``migrations/``.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.resources import files
 from typing import Any, Final
 
 import psycopg
 
+from scalecast_assets.migrations.upgrade import ensure_current
+
 Connection = psycopg.Connection[tuple[Any, ...]]
 
-SCHEMA_LOCK: Final = "scalecast.schema"
 LANDING_LOCK: Final = "scalecast.landing"
 VERDICT_LOCK: Final = "scalecast.verdict"
 PUBLISH_LOCK: Final = "scalecast.publish"
 
 
 def ensure_schema(conn: Connection) -> None:
-    """Create what is missing; safe to call from several processes at once."""
-    ddl = files(__package__).joinpath("schema.sql").read_text(encoding="utf-8")
-    with conn.transaction():
-        conn.execute("set local client_min_messages = warning")
-        lock_in_transaction(conn, SCHEMA_LOCK)
-        conn.execute(ddl.encode())
+    """Create or upgrade what is missing; safe to call from several processes at once."""
+    ensure_current(conn)
 
 
 def lock_in_transaction(conn: Connection, name: str) -> None:

@@ -42,7 +42,7 @@ COLUMNS: Final = pa.schema(
         pa.field("upper", pa.float64()),
     ]
 )
-"""Of ``ml.forecasts``, the Parquet file and the CSV alike; explained in ``monitoring.sql``."""
+"""Of ``ml.forecasts``, the Parquet file and the CSV alike; explained in ``migrations/``."""
 
 WITH_SERVED: Final = COLUMNS.append(pa.field("served", pa.bool_(), nullable=False))
 """Of ``ml.forecasts`` alone: in the files is what is served, and nothing else."""

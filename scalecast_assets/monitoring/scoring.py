@@ -1,7 +1,7 @@
 """Joining forecasts with the sales that came: the sums of ``ml.forecast_days``, written and read.
 
 A store's day is scored for every origin that promised it, once it was open and is final. What the
-sums mean is in ``monitoring.sql``, what becomes of them in ``forecasting/live_accuracy.py``.
+sums mean is in ``migrations/``, what becomes of them in ``forecasting/live_accuracy.py``.
 """
 
 from typing import Final

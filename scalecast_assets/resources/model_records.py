@@ -1,6 +1,6 @@
 """What schema ``ml`` remembers: which training set is current, and how every comparison ended.
 
-The tables are made in ``ingest/schema.sql``. The models themselves are in the object store.
+The tables are made in ``migrations/``. The models themselves are in the object store.
 """
 
 import json

@@ -1,6 +1,6 @@
 """The warehouse: a Postgres database, as a resource of assets and checks.
 
-Starting the embedded server is ``embedded_postgres.py``'s; the tables are ``ingest/schema.sql``'s;
+Starting the embedded server is ``embedded_postgres.py``'s; the tables are ``migrations/``'s;
 that runs wait for each other is decided in ``turns.py``.
 """
 

@@ -21,8 +21,10 @@ BELOW_ASSETS = ANY | {
 ALLOWED: dict[str, frozenset[str]] = {
     "contract": ANY,
     "forecasting": ANY | {"contract"},
-    "ingest": ANY | {"contract"},
+    "migrations": frozenset(),
+    "ingest": ANY | {"contract", "migrations"},
     "promotion": ANY | {"contract"},
+    "recipes": ANY | {"contract"},
     "monitoring": ANY | {"ingest", "forecasting", "contract"},
     "resources": ANY | {"settings", "ingest", "forecasting", "promotion", "contract"},
     "checks": BELOW_ASSETS | {"assets"},
@@ -41,6 +43,7 @@ WEB = {"fastapi", "starlette", "uvicorn"}
 FORBIDDEN_LIBRARIES: dict[str, set[str]] = {
     "contract": ORCHESTRATION | WEB,
     "forecasting": ORCHESTRATION | WEB | {"boto3"},
+    "migrations": ORCHESTRATION | WEB,
     "ingest": ORCHESTRATION | WEB,
     "promotion": ORCHESTRATION | WEB,
     "monitoring": ORCHESTRATION | WEB,
@@ -165,7 +168,9 @@ def test_nobody_imports_the_tests() -> None:
     assert [relative(path) for path in source_files() if "tests" in libraries(path)] == []
 
 
-@pytest.mark.parametrize("room", ["contract", "forecasting", "ingest", "promotion", "monitoring"])
+@pytest.mark.parametrize(
+    "room", ["contract", "forecasting", "migrations", "ingest", "promotion", "monitoring"]
+)
 def test_a_pure_room_does_not_read_the_environment(room: str) -> None:
     readers = {"environ", "environb", "getenv"}
     wrong = [

@@ -20,8 +20,9 @@ HEAVY = {
     "psycopg", "pyarrow", "sklearn", "torch", "xgboost",
 }  # fmt: skip
 VERBS = {
-    "api-key", "challenge", "doctor", "env", "init-env", "models", "purge", "retrain", "rollback",
-    "run", "sample-data", "serve", "service", "settings", "setup-store", "status", "up", "validate",
+    "api-key", "backup", "challenge", "completion", "convert", "doctor", "env", "init-env", "models",
+    "purge", "restore", "retrain", "rollback", "run", "sample-data", "serve", "service", "settings",
+    "setup-store", "status", "up", "validate",
     "withdraw",
 }  # fmt: skip
 
@@ -191,7 +192,7 @@ def test_every_verb_has_help_json_and_examples() -> None:
     for verb in VERBS:
         result = call(verb, "--help")
         assert result.exit_code == 0
-        assert "--json" in result.stdout or verb == "service", verb
+        assert "--json" in result.stdout or verb in ("service", "completion"), verb
         assert f"scalecast {verb}" in result.stdout, verb
 
 

@@ -5,6 +5,7 @@ import socket
 from datetime import timedelta
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from scalecast_assets.commands import doctor
@@ -20,6 +21,8 @@ def test_a_machine_that_will_do_has_nothing_bad(tmp_path: Path, database_url: st
     findings = found(Settings(home=tmp_path / "home", database_url=database_url))
     assert {name: f.found for name, f in findings.items() if f.standing == "bad"} == {}
     assert findings["Database"].found.startswith("Postgres 1")
+    assert findings["Database"].found.endswith("schema 0001")
+    assert findings["Clock"].found == "0 s from the database's"
     assert findings["Store"].standing == "good"
     assert findings["Alerts"].standing == "warning"
     assert all(f.to_do for f in findings.values() if f.standing != "good")
@@ -31,6 +34,14 @@ def test_a_database_that_does_not_answer_is_named_without_its_password(tmp_path:
     assert finding.standing == "bad"
     assert "127.0.0.1:1/sales" in finding.found
     assert "S3CR3T" not in finding.found
+
+
+def test_a_database_of_a_newer_release_is_found_out(tmp_path: Path, database_url: str) -> None:
+    with psycopg.connect(database_url) as connection:
+        connection.execute("update warehouse.schema_version set version_num = '0999'")
+    finding = found(Settings(home=tmp_path, database_url=database_url))["Database"]
+    assert finding.standing == "bad"
+    assert "schema 0999" in finding.to_do
 
 
 def test_a_port_in_use_is_a_warning_only_if_it_was_asked_for(tmp_path: Path) -> None:

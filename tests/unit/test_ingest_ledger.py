@@ -145,7 +145,8 @@ def forget_everything(pipeline: Pipeline) -> None:
 
 def test_a_ledger_of_before_is_brought_up_to_date(pipeline: Pipeline) -> None:
     pipeline.conn.execute(
-        "alter table warehouse.file_ledger drop constraint file_ledger_place,"
+        "drop table warehouse.schema_version;"
+        " alter table warehouse.file_ledger drop constraint file_ledger_place,"
         " drop constraint file_ledger_content, add unique (file_seq),"
         " add constraint file_ledger_pkey primary key (sha256)"
     )

@@ -1,4 +1,4 @@
--- What was wrong, and who was told. Applied where it is missing; schema `ml` is made by ingest/schema.sql.
+-- What was wrong, and who was told.
 
 create schema if not exists ml;
 

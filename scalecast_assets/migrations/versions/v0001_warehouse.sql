@@ -1,5 +1,4 @@
--- The tables of landing and of the warehouse. Applied again and again: everything is "if not exists".
--- The schema `features` belongs to dbt.
+-- The tables of landing and of the warehouse, and the records of models. The schema `features` belongs to dbt.
 
 create schema if not exists landing;
 create schema if not exists warehouse;

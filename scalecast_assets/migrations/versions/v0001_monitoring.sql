@@ -1,4 +1,4 @@
--- What dashboards read, and the retrain sensor. Applied when this file has changed, see `schema.py`.
+-- What dashboards read, and the retrain sensor.
 -- No view looks at the tables of dbt: a full refresh drops them, and would drop such a view with them.
 
 create schema if not exists ml;
