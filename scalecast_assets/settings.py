@@ -57,6 +57,7 @@ FOREIGN: Final = frozenset(
         "SCALECAST_PG_SSLCERT",
         "SCALECAST_PG_SSLKEY",
         "SCALECAST_PG_CONNECT_TIMEOUT",
+        "SCALECAST_PG_KEEPALIVES_IDLE",
     }
 )
 """Names that belong to the sidecar, to workspace.yaml, to dbt's profile or to the benchmarks."""
@@ -151,6 +152,11 @@ class Settings(BaseSettings):
         default="0 3 * * 1",
         description="When models are trained anew, a cron string in UTC; `off`: on request only.",
     )
+    max_run_hours: float = Field(
+        default=24,
+        ge=0,
+        description="Hours after which a run ends itself, from its turn on; 0: never.",
+    )
     alert_webhook_url: SecretStr | None = Field(
         default=None,
         description="Alerts are POSTed there as JSON, https://…; unset: not.",
@@ -202,6 +208,11 @@ class Settings(BaseSettings):
         default=30,
         ge=0,
         description="Days to keep logs and cached files under the home; 0: for ever.",
+    )
+    keep_alerts_days: int = Field(
+        default=180,
+        ge=0,
+        description="Days to keep alerts whose cause is gone, from then on; 0: for ever.",
     )
     keep_runs_days: int = Field(
         default=90,

@@ -24,7 +24,6 @@ from scalecast_assets.commands.services import API_PORT, HOST, UI_PORT
 from scalecast_assets.commands.setup_store import verify
 from scalecast_assets.resources.configured import alert_channels, store_of, store_resource
 from scalecast_assets.resources.postgres_address import PostgresAddress
-from scalecast_assets.runtime import PATIENCE
 from scalecast_assets.settings import PROJECT_ROOT, Settings, SettingsError, variable
 
 Standing = Literal["good", "warning", "bad"]
@@ -156,7 +155,7 @@ def _database(settings: Settings) -> Finding:
         return _embedded(settings)
     address = PostgresAddress.parse(settings.database_url)
     try:
-        with psycopg.connect(address.url(**PATIENCE | address.options)) as connection:
+        with psycopg.connect(address.patient().url()) as connection:
             version = connection.info.server_version
             row = connection.execute(
                 "select has_database_privilege(current_database(), 'create')"
