@@ -69,6 +69,8 @@ TUNED: Final = (keys.RANDOM_FOREST, keys.XGBOOST)
 SCORED_DAYS: Final = 91 + MAX_HORIZON_DAYS
 """Corrections are followed 91 days back, and what was promised that day up to a horizon before."""
 
+NEWS_DAYS: Final = 8
+"""More than ``alerting`` looks back for what was told (``cause.NEWS``)."""
 
 OFF: Final = "off"
 """What a schedule is set to that shall never run."""
@@ -212,7 +214,7 @@ class Settings(BaseSettings):
     keep_alerts_days: int = Field(
         default=180,
         ge=0,
-        description="Days to keep alerts whose cause is gone, from then on; 0: for ever.",
+        description="Days to keep alerts after their cause is gone, 8 or more; 0: for ever.",
     )
     keep_runs_days: int = Field(
         default=90,
@@ -283,6 +285,16 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"corrections of sales are scored against forecasts of the last {SCORED_DAYS} days:"
                 f" expected 0 (for ever), or {SCORED_DAYS} or more"
+            )
+        return value
+
+    @field_validator("keep_alerts_days")
+    @classmethod
+    def _as_long_as_news(cls, value: int) -> int:
+        if 0 < value < NEWS_DAYS:
+            raise ValueError(
+                "whether a cause was told already is asked of the last week's alerts:"
+                f" expected 0 (for ever), or {NEWS_DAYS} or more"
             )
         return value
 
