@@ -19,6 +19,7 @@ from scalecast_assets.resources.postgres_address import (
     HANDED_ON,
     PATIENCE,
     PSYCOPG2,
+    SERVERS_PATIENCE,
     PostgresAddress,
 )
 from scalecast_assets.settings import PROJECT_ROOT, Settings, SettingsError, variable
@@ -69,9 +70,15 @@ class Runtime:
             "SCALECAST_PG_PASSWORD": warehouse.password,
             "SCALECAST_PG_DATABASE": warehouse.database,
             **options,
+            "PGOPTIONS": _with_patience(os.environ.get("PGOPTIONS", "")),
             # Great Expectations and dbt colour their logs; our terminal does not show them.
             "NO_COLOR": "1",
         }
+
+
+def _with_patience(options: str) -> str:
+    """What somebody else has set there stays, and goes before ours."""
+    return options if SERVERS_PATIENCE in options else f"{SERVERS_PATIENCE} {options}".strip()
 
 
 @contextmanager

@@ -57,7 +57,7 @@ class Lifeline:
         while not self._over.wait(ASK_SECONDS):
             if self._in_vain >= SILENT_ASKS:
                 minutes = SILENT_ASKS * ASK_SECONDS / 60
-                self._give_up(f"Postgres has not answered for {minutes:.3g} minutes")
+                self._give_up(f"Postgres has not answered for {minutes:.3g} minutes; look after it")
             elif self._deadline is not None and time.monotonic() > self._deadline:
                 self._give_up(self._limit)
             else:
@@ -75,10 +75,7 @@ class Lifeline:
 
 def end_run(run: dg.DagsterRun, instance: dg.DagsterInstance, why: str) -> None:
     """End this process and what it has started; say why where it is read, as far as that goes."""
-    message = (
-        f"Run {run.run_id[:8]} ended itself: {why}. What it left undone, the next run does. "
-        "Look whether Postgres and the network to it are well (`scalecast doctor`)."
-    )
+    message = f"Run {run.run_id[:8]} ended itself: {why}. What it left undone, the next run does."
     print(message, file=sys.stderr, flush=True)
     within(LAST_WORDS_SECONDS, lambda: instance.report_run_failed(run, message))
     end_process()

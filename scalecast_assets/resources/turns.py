@@ -24,7 +24,6 @@ import psycopg
 
 from scalecast_assets import keys
 from scalecast_assets.ingest.schema import Connection
-from scalecast_assets.resources.postgres_address import SERVERS_PATIENCE
 
 INGEST_TAG: Final = "scalecast/ingest"
 TRAINING_TAG: Final = "scalecast/training"
@@ -105,7 +104,7 @@ def let_training_end(database_url: str, say: Callable[[str], None]) -> None:
 
     The lock is let go of again: the run takes it itself.
     """
-    with psycopg.connect(database_url, autocommit=True, options=SERVERS_PATIENCE) as conn:
+    with psycopg.connect(database_url, autocommit=True) as conn:
         wait_for_training(conn, say)
 
 
@@ -125,7 +124,7 @@ def loading_by_hand(
     database_url: str, instance: dg.DagsterInstance, say: Callable[[str], None]
 ) -> Iterator[None]:
     """Keep the sensor from starting an ingest; wait first for who is at it."""
-    with psycopg.connect(database_url, autocommit=True, options=SERVERS_PATIENCE) as conn:
+    with psycopg.connect(database_url, autocommit=True) as conn:
         if not _is_locked_by_us(conn, _BY_HAND_LOCK):
             say("Another command loads files; this one begins when that has ended.")
             while not _is_locked_by_us(conn, _BY_HAND_LOCK):

@@ -13,11 +13,7 @@ import psycopg
 
 from scalecast_assets.ingest.schema import Connection
 from scalecast_assets.resources.lifeline import Lifeline, end_run
-from scalecast_assets.resources.postgres_address import (
-    PSYCOPG2,
-    SERVERS_PATIENCE,
-    PostgresAddress,
-)
+from scalecast_assets.resources.postgres_address import PSYCOPG2, PostgresAddress
 from scalecast_assets.resources.turns import take_turn
 
 
@@ -47,11 +43,7 @@ class WarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         """A new connection in autocommit mode; use it as a context manager."""
         # Prepared plans break when a temporary table is made anew with the same name.
         return psycopg.connect(
-            self.url,
-            autocommit=True,
-            prepare_threshold=None,
-            application_name="scalecast",
-            options=SERVERS_PATIENCE,
+            self.url, autocommit=True, prepare_threshold=None, application_name="scalecast"
         )
 
     @property

@@ -91,8 +91,9 @@ def test_schemes_of_other_libraries_are_taken_for_both_databases(
 
 
 def test_every_connection_gives_up_a_network_that_is_gone_unless_the_url_says_otherwise(
-    database_url: str, tmp_path: Path
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("PGOPTIONS", "-c geqo=off")
     place = f"{database_url}?keepalives_idle=7"
     patience = PATIENCE | {"keepalives_idle": "7"}
     with running(Settings(home=tmp_path, database_url=place)) as runtime:
@@ -100,6 +101,7 @@ def test_every_connection_gives_up_a_network_that_is_gone_unless_the_url_says_ot
         with warehouse.connect() as connection:
             assert patience.items() <= connection.info.get_parameters().items()
             assert connection.execute("show tcp_keepalives_idle").fetchone() == ("30",)
+            assert connection.execute("show geqo").fetchone() == ("off",), "what a user has set"
         for url in (warehouse.sqlalchemy_url, runtime.dagster_database_url):
             engine = sqlalchemy.create_engine(url)
             with engine.connect() as alchemy:
