@@ -32,8 +32,8 @@ SERVERS_PATIENCE: Final = " ".join(
     f"-c tcp_keepalives_{name}={PATIENCE[f'keepalives_{name}']}"
     for name in ("idle", "interval", "count")
 )
-"""The same for the server's side of a connection, as PGOPTIONS, which libpq hands on for everybody: so
-long does a client that has silently gone keep its locks. The system's own default is two hours."""
+"""The same for the server's side, as PGOPTIONS, which libpq hands on for everybody: so long does a
+client that has silently gone keep its locks. The system's own default is two hours."""
 
 PSYCOPG2: Final = "+psycopg2"
 """The driver that Dagster and dbt bring, in SQLAlchemy's spelling."""
