@@ -91,7 +91,9 @@ def build_resources(settings: Settings) -> dict[str, Any]:
     spool = settings.home / "spool"
     spool.mkdir(parents=True, exist_ok=True)
     return {
-        "warehouse": WarehouseResource(url=dg.EnvVar(variable("database_url"))),
+        "warehouse": WarehouseResource(
+            url=dg.EnvVar(variable("database_url")), max_run_hours=settings.max_run_hours
+        ),
         "store": store_resource(settings),
         "pipeline": PipelineResource.from_settings(settings),
         "raw_format": RawFormat(

@@ -40,6 +40,7 @@ def policy_of(settings: Settings) -> Policy:
         forecasts_days=settings.keep_forecasts_days,
         quarantine_days=settings.keep_quarantine_days,
         logs_days=settings.keep_logs_days,
+        alerts_days=settings.keep_alerts_days,
         runs_days=settings.keep_runs_days,
     )
 
@@ -96,7 +97,8 @@ def build_retention(settings: Settings) -> dg.ScheduleDefinition:
 
     @dg.job(
         executor_def=dg.in_process_executor,
-        description="Purge old models, snapshots, states, forecasts, quarantine, logs and runs.",
+        description="Purge old models, snapshots, states, forecasts, quarantine, alerts, logs and"
+        " runs.",
     )
     def retention() -> None:
         remove_what_is_old()

@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg
 import yaml  # type: ignore[import-untyped]
 
-from scalecast_assets.resources.postgres_address import HANDED_ON, PSYCOPG2, PostgresAddress
+from scalecast_assets.resources.postgres_address import (
+    HANDED_ON,
+    PATIENCE,
+    PSYCOPG2,
+    SERVERS_PATIENCE,
+    PostgresAddress,
+)
 from scalecast_assets.settings import PROJECT_ROOT, Settings, SettingsError, variable
 
 if TYPE_CHECKING:
@@ -27,9 +33,6 @@ TELEMETRY_OFF: Final = {
     "GX_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
 }
-
-
-PATIENCE: Final = {"connect_timeout": "10"}
 
 LOGS_PREFIX: Final = "logs/dagster"
 """Where in the bucket the output of steps is kept."""
@@ -67,9 +70,15 @@ class Runtime:
             "SCALECAST_PG_PASSWORD": warehouse.password,
             "SCALECAST_PG_DATABASE": warehouse.database,
             **options,
+            "PGOPTIONS": _with_patience(os.environ.get("PGOPTIONS", "")),
             # Great Expectations and dbt colour their logs; our terminal does not show them.
             "NO_COLOR": "1",
         }
+
+
+def _with_patience(options: str) -> str:
+    """What somebody else has set there stays, and goes before ours."""
+    return options if SERVERS_PATIENCE in options else f"{SERVERS_PATIENCE} {options}".strip()
 
 
 @contextmanager
@@ -114,13 +123,14 @@ def attached(settings: Settings) -> Runtime:
 
 
 def _runtime(settings: Settings, warehouse: PostgresAddress) -> Runtime:
+    warehouse = warehouse.patient()
     storage = _named(settings, "dagster_database_url")
     in_schema = {"options": f"-csearch_path={DAGSTER_SCHEMA}"}
     return Runtime(
         settings=settings,
         database_url=warehouse.url(),
         dagster_database_url=(
-            storage.url(PSYCOPG2) if storage else warehouse.url(PSYCOPG2, **in_schema)
+            storage.patient().url(PSYCOPG2) if storage else warehouse.url(PSYCOPG2, **in_schema)
         ),
         dagster_home=_dagster_home(settings),
     )
@@ -132,7 +142,7 @@ def _named(settings: Settings, field: str) -> PostgresAddress | None:
     if url is None:
         return None
     # Only SQLAlchemy reads Dagster's own, and it can be told a search path.
-    options = HANDED_ON if field == "database_url" else (*HANDED_ON, "options")
+    options = (*HANDED_ON, *PATIENCE, *(["options"] if field != "database_url" else []))
     try:
         return PostgresAddress.parse(url, options)
     except ValueError as error:
@@ -169,7 +179,7 @@ def prepare_databases(settings: Settings, warehouse: PostgresAddress) -> None:
 def _connected(address: PostgresAddress, field: str) -> Iterator["Connection"]:
     """A connection; whatever is wrong with it is put into one line that names the setting."""
     try:
-        with psycopg.connect(address.url(**PATIENCE | address.options)) as connection:
+        with psycopg.connect(address.patient().url()) as connection:
             yield connection
     except psycopg.Error as error:
         said = " ".join(str(error).split())

@@ -58,6 +58,7 @@ FOREIGN: Final = frozenset(
         "SCALECAST_PG_SSLCERT",
         "SCALECAST_PG_SSLKEY",
         "SCALECAST_PG_CONNECT_TIMEOUT",
+        "SCALECAST_PG_KEEPALIVES_IDLE",
     }
 )
 """Names that belong to the sidecar, to workspace.yaml, to dbt's profile or to the benchmarks."""
@@ -69,6 +70,8 @@ TUNED: Final = (keys.RANDOM_FOREST, keys.XGBOOST)
 SCORED_DAYS: Final = 91 + MAX_HORIZON_DAYS
 """Corrections are followed 91 days back, and what was promised that day up to a horizon before."""
 
+NEWS_DAYS: Final = 8
+"""More than ``alerting`` looks back for what was told (``cause.NEWS``)."""
 
 OFF: Final = "off"
 """What a schedule is set to that shall never run."""
@@ -156,6 +159,11 @@ class Settings(BaseSettings):
         default="0 3 * * 1",
         description="When models are trained anew, a cron string in UTC; `off`: on request only.",
     )
+    max_run_hours: float = Field(
+        default=24,
+        ge=0,
+        description="Hours after which a run ends itself, from its turn on; 0: never.",
+    )
     alert_webhook_url: SecretStr | None = Field(
         default=None,
         description="Alerts are POSTed there as JSON, https://…; unset: not.",
@@ -207,6 +215,11 @@ class Settings(BaseSettings):
         default=30,
         ge=0,
         description="Days to keep logs and cached files under the home; 0: for ever.",
+    )
+    keep_alerts_days: int = Field(
+        default=180,
+        ge=0,
+        description="Days to keep alerts after their cause is gone, 8 or more; 0: for ever.",
     )
     keep_runs_days: int = Field(
         default=90,
@@ -277,6 +290,16 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"corrections of sales are scored against forecasts of the last {SCORED_DAYS} days:"
                 f" expected 0 (for ever), or {SCORED_DAYS} or more"
+            )
+        return value
+
+    @field_validator("keep_alerts_days")
+    @classmethod
+    def _as_long_as_news(cls, value: int) -> int:
+        if 0 < value < NEWS_DAYS:
+            raise ValueError(
+                "whether a cause was told already is asked of the last week's alerts:"
+                f" expected 0 (for ever), or {NEWS_DAYS} or more"
             )
         return value
 

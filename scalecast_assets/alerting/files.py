@@ -17,7 +17,7 @@ from scalecast_assets.ingest.attempts import read_attempts
 from scalecast_assets.ingest.ledger import LedgerFile
 from scalecast_assets.ingest.rules import RULES
 from scalecast_assets.ingest.schema import Connection
-from scalecast_assets.ingest.verdict import REPORT_NAME, page_key
+from scalecast_assets.ingest.verdict import REPORT_NAME, UNJUDGED, page_key
 from scalecast_assets.ingest.wording import counted
 
 LOOK_UPS: Final = 50
@@ -113,7 +113,7 @@ def _refusal(rows: Sequence[dict[str, Any]], store: ObjectStore) -> Cause:
     if len(rows) > 1:
         loaded = f"Nothing of the {len(rows)} files that were to replace everything is loaded."
     reasons = " / ".join(f"{row['key']}: {row['reason']}" for row in guilty[:5])
-    judged = any(rule.name in reasons for rule in RULES)
+    judged = UNJUDGED not in reasons and any(rule.name in reasons for rule in RULES)
     return Cause(
         kind="file_refused",
         subject=f"{first.key}@{first.sha256[:12]}",

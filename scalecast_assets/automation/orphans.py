@@ -1,11 +1,14 @@
 """Runs whose process was killed: reported as failed, so that nobody waits for them."""
 
 import time
+from typing import Final
 
 import dagster as dg
 
 from scalecast_assets.resources.turns import BEGINNING_SECONDS, lives
 from scalecast_assets.resources.warehouse import WarehouseResource
+
+GONE: Final = "The run's process was killed, or ended itself: see what it printed."
 
 
 @dg.sensor(minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING)
@@ -20,7 +23,9 @@ def killed_runs(context: dg.SensorEvaluationContext, warehouse: WarehouseResourc
     with warehouse.connect() as connection:
         for run in old:
             if not lives(run.run_id, connection) and _still_started(context.instance, run.run_id):
-                context.instance.report_run_failed(run, "The run's process was killed.")
+                context.instance.report_run_failed(
+                    run, "The run's process was killed, or ended itself."
+                )
                 reported += 1
     return dg.SkipReason(f"{len(old) - reported} runs live; {reported} reported as killed")
 

@@ -1,31 +1,24 @@
 """The data breaker: Great Expectations over what landed, as one named asset check per rule.
 
-The expectations themselves are in ``rule_suite.py``: they say of all files at once which rules are
-broken, and only a broken rule is looked at here, file by file. What the rules are called and which
-lines break them is in ``ingest/rules.py``; the verdict is written to the ledger by
-``ingest/verdict.py``.
+How files are judged is in ``judging.py``; what the rules are called and which lines break them, in
+``ingest/rules.py``. Here the verdict is brought to the ledger (by ``ingest/verdict.py``), to
+quarantine and to Dagster.
 """
 
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any, Final
 
 import dagster as dg
-from psycopg import sql
 
 from scalecast_assets import keys
-from scalecast_assets.checks.rule_suite import ask
+from scalecast_assets.checks.judging import Judgement, Verdict, judge_or_single_out
 from scalecast_assets.contract.objects import ObjectStore
-from scalecast_assets.ingest import rules
 from scalecast_assets.ingest.ledger import LedgerFile, files_in_state
-from scalecast_assets.ingest.rules import RULES, Rule
+from scalecast_assets.ingest.rules import RULES
 from scalecast_assets.ingest.schema import VERDICT_LOCK, Connection, ensure_schema, locked
 from scalecast_assets.ingest.verdict import (
-    BadLine,
+    UNJUDGED,
     decide,
-    look_closer,
     page_key,
     quarantine,
 )
@@ -33,38 +26,9 @@ from scalecast_assets.ingest.wording import counted
 from scalecast_assets.resources.object_store import ObjectStoreResource
 from scalecast_assets.resources.warehouse import WarehouseResource
 
+MENDED: Final = "the other files are not held up; when that is mended, `scalecast run --again {}`"
 FILES_SHOWN: Final = 50
 """Refused files that a check's metadata lists."""
-
-
-@dataclass
-class Judgement:
-    """What was found about one rule: faults by file_seq, and the first of them."""
-
-    rule: Rule
-    counts: dict[int, int] = field(default_factory=dict)
-    sample: list[BadLine] = field(default_factory=list)
-    error: str | None = None
-    """Why a rule that only warns could not be judged."""
-
-    @property
-    def passed(self) -> bool:
-        return not self.counts and self.error is None
-
-
-@dataclass
-class Verdict:
-    """The judgement of every rule over the files that wait, and the reports on the refused ones."""
-
-    files: list[LedgerFile]
-    judgements: list[Judgement]
-    reports: dict[int, str] = field(default_factory=dict)
-    """Keys of the reports on refused files, by file_seq."""
-    pages: dict[int, str] = field(default_factory=dict)
-    """Addresses of the pages on refused files, by file_seq."""
-    unreported: dict[int, str] = field(default_factory=dict)
-    """Why a refused file is not in quarantine/, by file_seq."""
-    seconds: dict[str, float] = field(default_factory=dict)
 
 
 def judge(conn: Connection, store: ObjectStore, sqlalchemy_url: str) -> Verdict:
@@ -75,7 +39,7 @@ def judge(conn: Connection, store: ObjectStore, sqlalchemy_url: str) -> Verdict:
     ensure_schema(conn)
     with locked(conn, VERDICT_LOCK):
         waiting = files_in_state(conn, "landed", "validated")
-        verdict = judge_files(
+        verdict = judge_or_single_out(
             conn,
             sqlalchemy_url,
             [f for f in waiting if f.replace_run is None or f.replace_size is not None],
@@ -84,68 +48,15 @@ def judge(conn: Connection, store: ObjectStore, sqlalchemy_url: str) -> Verdict:
     return verdict
 
 
-def judge_files(
-    conn: Connection,
-    sqlalchemy_url: str,
-    files: Sequence[LedgerFile],
-    data_docs: Path | None = None,
-) -> Verdict:
-    """Judge these landed files and write nothing; the caller holds the lock of the verdict.
-
-    ``data_docs``, if named, becomes the folder of Great Expectations' own pages.
-    """
-    verdict = Verdict(list(files), [Judgement(rule) for rule in RULES])
-    if not files:
-        return verdict
-    conn.execute("set work_mem = '256MB'")
-    conn.execute("set enable_mergejoin = off")
-    _put_on_trial(conn, files)
-    started = time.perf_counter()
-    answers = ask(sqlalchemy_url, [f.file_seq for f in files], verdict.seconds, data_docs)
-    verdict.seconds["great_expectations"] = time.perf_counter() - started
-    for judgement in verdict.judgements:
-        name = judgement.rule.name
-        judgement.error = answers.failed.get(name)
-        if name in answers.broken:
-            try:
-                _look_closer(conn, judgement, files)
-            except Exception as error:
-                if judgement.rule.blocking:
-                    raise
-                judgement.error = f"{type(error).__name__}: {error}"
-    return verdict
-
-
-def _put_on_trial(conn: Connection, files: Sequence[LedgerFile]) -> None:
-    """Show the files as two views: of a query, Great Expectations would fetch every row at once."""
-    seqs = sql.SQL(", ").join(sql.Literal(file.file_seq) for file in files)
-    for table in ("demand_rows", "rejected_lines"):
-        conn.execute(
-            sql.SQL("create or replace view {} as select * from {} where file_seq in ({})").format(
-                sql.Identifier("landing", f"{table}_on_trial"),
-                sql.Identifier("landing", table),
-                seqs,
-            )
-        )
-
-
-def _look_closer(conn: Connection, judgement: Judgement, files: Sequence[LedgerFile]) -> None:
-    judgement.counts, judgement.sample = look_closer(conn, judgement.rule, files)
-    name = judgement.rule.name
-    if not judgement.counts and name != rules.KEY_IS_UNIQUE:
-        raise RuntimeError(
-            f"{name}: Great Expectations found it broken, the query of its bad lines found none;"
-            " the two must agree, so no file is let through"
-        )
-
-
 def _write(conn: Connection, store: ObjectStore, verdict: Verdict) -> None:
     blocking = [j for j in verdict.judgements if j.rule.blocking and not j.passed]
     refused: dict[int, str] = {}
     for file in verdict.files:
         broken = [judgement for judgement in blocking if file.file_seq in judgement.counts]
-        if broken:
+        error = verdict.unjudged.get(file.file_seq)
+        if broken or error:
             words = [_in_words(judgement, file) for judgement in broken]
+            words += [f"{UNJUDGED} ({error}); {MENDED.format(file.key)}"] if error else []
             words += _set_aside(conn, store, verdict, file)
             refused[file.file_seq] = "; ".join(words)
     decide(conn, verdict.files, refused)
@@ -212,14 +123,15 @@ def _metadata_of_refusals(judgement: Judgement, verdict: Verdict) -> dict[str, A
     The UI sorts by name: ``explained_on`` stands above the sample.
     """
     metadata: dict[str, Any] = {}
-    refused = [file for file in verdict.files if file.file_seq in judgement.counts]
+    guilty = {**dict.fromkeys(verdict.unjudged, 0), **judgement.counts}
+    refused = [file for file in verdict.files if file.file_seq in guilty]
     if refused:
         metadata["refused_files"] = dg.MetadataValue.table(
             [
                 dg.TableRecord(
                     {
                         "file": file.key,
-                        "bad_lines": judgement.counts[file.file_seq],
+                        "bad_lines": guilty[file.file_seq],
                         "page": verdict.pages.get(file.file_seq, ""),
                     }
                 )
@@ -228,7 +140,7 @@ def _metadata_of_refusals(judgement: Judgement, verdict: Verdict) -> dict[str, A
         )
     if pages := [verdict.pages[f.file_seq] for f in refused if f.file_seq in verdict.pages]:
         metadata["explained_on"] = dg.MetadataValue.path(pages[0])
-    seqs = list(judgement.counts)
+    seqs = list(guilty)
     if reports := [verdict.reports[seq] for seq in seqs if seq in verdict.reports]:
         metadata["quarantine_reports"] = dg.MetadataValue.json(reports)
     if problems := [verdict.unreported[seq] for seq in seqs if seq in verdict.unreported]:
@@ -240,7 +152,7 @@ def _sentence(judgement: Judgement, verdict: Verdict) -> str:
     if judgement.passed:
         return f"{judgement.rule.description} Holds in {counted(len(verdict.files), 'file')}."
     if judgement.error:
-        return f"{judgement.rule.description} It could not be judged: {judgement.error}"
+        return f"{judgement.rule.description} It could not be judged: {judgement.error}."
     names = {file.file_seq: file.key for file in verdict.files}
     where = ", ".join(f"{names[seq]} ({counted(n, 'line')})" for seq, n in judgement.counts.items())
     return f"{judgement.rule.description} Broken in {where}."

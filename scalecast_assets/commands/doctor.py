@@ -25,7 +25,6 @@ from scalecast_assets.commands.setup_store import verify
 from scalecast_assets.migrations.upgrade import HEAD, SchemaTooNew, check_known, read_version
 from scalecast_assets.resources.configured import alert_channels, store_of, store_resource
 from scalecast_assets.resources.postgres_address import PostgresAddress
-from scalecast_assets.runtime import PATIENCE
 from scalecast_assets.settings import PROJECT_ROOT, Settings, SettingsError, variable
 
 Standing = Literal["good", "warning", "bad"]
@@ -157,7 +156,7 @@ def _database(settings: Settings) -> Finding:
         return _embedded(settings)
     address = PostgresAddress.parse(settings.database_url)
     try:
-        with psycopg.connect(address.url(**PATIENCE | address.options)) as connection:
+        with psycopg.connect(address.patient().url()) as connection:
             version = connection.info.server_version
             row = connection.execute(
                 "select has_database_privilege(current_database(), 'create')"
@@ -249,7 +248,7 @@ def _server_time(settings: Settings) -> datetime | None:
         return None
     address = PostgresAddress.parse(settings.database_url)
     try:
-        with psycopg.connect(address.url(**PATIENCE | address.options)) as connection:
+        with psycopg.connect(address.patient().url()) as connection:
             row = connection.execute("select clock_timestamp()").fetchone()
     except psycopg.Error:  # The database's own finding says it.
         return None

@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,6 +27,9 @@ from dagster import DagsterEventType, EventLogEntry
 from scalecast_assets.commands.progress import Progress
 
 POLL_SECONDS: Final = 0.25
+AFTERWARDS_SECONDS: Final = 300.0
+"""From the end of the run's process until all that it said is read."""
+
 CHATTER: Final = ("[", "A dbt subsetted execution", "Running dbt command", "Finished dbt command")
 """How messages begin that dagster-dbt logs at every build; they are for the UI and the log file."""
 
@@ -109,13 +113,35 @@ def _child(arguments: Sequence[str], log_file: Path) -> Iterator[subprocess.Pope
             start_new_session=True,
         )
         try:
-            yield child
+            with _not_outliving(child, log_file):
+                yield child
         except BaseException:
             with suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGTERM)  # dbt, which it may have started, included
             raise
         finally:
             child.wait()
+
+
+@contextmanager
+def _not_outliving(child: subprocess.Popen[bytes], log_file: Path) -> Iterator[None]:
+    """End this process, too, if the run has ended and its events cannot be read for a while.
+
+    Then Postgres is silent, and whoever waits for its answer waits for ever.
+    """
+    read = threading.Event()
+
+    def watch() -> None:
+        child.wait()
+        if not read.wait(AFTERWARDS_SECONDS):
+            print(f"scalecast: the database does not answer. {_tail(log_file)}", file=sys.stderr)
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        read.set()
 
 
 def _follow(entry: EventLogEntry, result: RunResult, progress: Progress) -> None:
@@ -142,6 +168,8 @@ def _follow(entry: EventLogEntry, result: RunResult, progress: Progress) -> None
         key = materialization.asset_key.to_user_string()
         result.metadata[key] = {n: v.value for n, v in materialization.metadata.items()}
         progress.materialized(key, result.metadata[key])
+    elif kind is DagsterEventType.RUN_FAILURE and not result.failures:
+        result.failures["run"] = event.message or "the run failed"
     elif kind is DagsterEventType.ASSET_CHECK_EVALUATION:
         _follow_check(event, result, progress)
 
@@ -173,13 +201,16 @@ def _reason(event: dg.DagsterEvent) -> str:
 def _conclude(instance: dg.DagsterInstance, result: RunResult, exit_code: int) -> None:
     run = instance.get_run_by_id(result.run_id)
     if run is None:
-        tail = result.log_file.read_text(errors="replace").strip().splitlines()[-12:]
-        result.failures["start"] = "\n".join(["the run did not start:", *tail])
+        result.failures["start"] = f"the run did not start:\n{_tail(result.log_file)}"
         return
     result.succeeded = run.status is dg.DagsterRunStatus.SUCCESS
     if not run.is_finished:
         instance.report_run_failed(run, f"The run's process ended with exit code {exit_code}.")
         result.failures["process"] = f"the run's process ended with exit code {exit_code}"
+
+
+def _tail(log_file: Path) -> str:
+    return "\n".join(log_file.read_text(errors="replace").strip().splitlines()[-12:])
 
 
 def main(argv: Sequence[str] | None = None) -> int:

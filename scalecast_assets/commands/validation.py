@@ -10,7 +10,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.markup import escape
 
-from scalecast_assets.checks.expectations import Judgement, Verdict, judge_files
+from scalecast_assets.checks.judging import Judgement, Verdict, judge_files
 from scalecast_assets.ingest.refusal import listed, read_refusal, write_report
 from scalecast_assets.ingest.refusal_page import Companions, render
 from scalecast_assets.ingest.schema import VERDICT_LOCK, Connection, locked

@@ -39,6 +39,7 @@ RESERVED: Final = ".scalecast-store"
 
 _LOCKS: Final = 64
 _MAX_PART_BYTES: Final = 255
+_PLACINGS: Final = 50
 _STALE_SECONDS: Final = 24 * 3600.0
 _NO_FILE_THERE: Final = {errno.ENOTDIR, errno.ENXIO}
 """Below a plain file, or a socket: nothing to read, which is no error of its own."""
@@ -158,12 +159,13 @@ class DirectoryStore:
             return False
 
     def delete(self, key: str) -> None:
-        """Remove the object; that it is not there is no error."""
+        """Remove the object, and folders that are empty then; that it is not there is no error."""
         path = self._path(key)
         if not self.exists(key):
             return
         with self._lock(key), suppress(ObjectNotFound), self._translated(key):
             path.unlink()
+            self._remove_empty(path.parent)
 
     def delete_many(self, keys: Iterable[str]) -> None:
         """Remove the objects; what fails is raised when all were tried."""
@@ -268,12 +270,22 @@ class DirectoryStore:
                 os.fsync(file.fileno())
                 etag = etag_of_file(file)
             with self._lock(key), self._translated(key):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                place(temporary, path)
+                _place_in_folder(temporary, path, place)
                 _sync_folder(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
         return etag
+
+    def _remove_empty(self, folder: Path) -> None:
+        """Remove the folder if nothing is in it, and those above it; not one of the first level.
+
+        Into those people drop files by hand. A writer that has just made a folder and finds it gone
+        makes it again.
+        """
+        with suppress(OSError):  # something is in it, or somebody else was faster
+            while folder != self.root and folder.parent != self.root:
+                folder.rmdir()
+                folder = folder.parent
 
     def _prepare(self) -> None:
         """Make the hidden directories; once, sweep what killed writers left long ago."""
@@ -334,6 +346,18 @@ class DirectoryStore:
                 f"the directory store {self.root} failed at {key!r}: {error.strerror or error}; "
                 "check that the directory is writable by this user and that the disk is not full"
             ) from error
+
+
+def _place_in_folder(temporary: Path, path: Path, place: Callable[[Path, Path], None]) -> None:
+    """Place the file in its folder, which until then any ``delete`` may find empty and remove."""
+    for attempt in range(_PLACINGS):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            place(temporary, path)
+            return
+        except (FileNotFoundError, FileExistsError):
+            if attempt == _PLACINGS - 1:
+                raise
 
 
 def _write_all(file: BinaryIO, data: bytes) -> None:

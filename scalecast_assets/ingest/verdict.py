@@ -24,6 +24,9 @@ from scalecast_assets.ingest.schema import Connection
 REPORT_NAME: Final = "report.csv"
 PAGE_NAME: Final = "report.html"
 
+UNJUDGED: Final = "it could not be judged"
+"""How the reason begins of a file that is refused for what the judging itself failed with."""
+
 
 @dataclass(frozen=True)
 class BadLine:

@@ -6,12 +6,34 @@ the server that ScaleCast brings along is ``embedded_postgres.py``'s.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Self
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
-HANDED_ON: Final = ("sslmode", "sslrootcert", "sslcert", "sslkey", "connect_timeout")
+HANDED_ON: Final = (
+    "sslmode", "sslrootcert", "sslcert", "sslkey", "connect_timeout", "keepalives_idle",
+)  # fmt: skip
 """Options that all of the libraries can be told."""
+
+PATIENCE: Final = {
+    "connect_timeout": "10",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "120000",
+}
+"""How long a connection waits for a network that has silently gone: two minutes (the last one, in
+milliseconds, goes over the count on Linux). dbt knows the first two only, and waits for twelve.
+
+Two minutes and not less: a server that is alive but does not read for so long, as in a checkpoint
+on a slow disk, is given up, too."""
+
+SERVERS_PATIENCE: Final = " ".join(
+    f"-c tcp_keepalives_{name}={PATIENCE[f'keepalives_{name}']}"
+    for name in ("idle", "interval", "count")
+)
+"""The same for the server's side, as PGOPTIONS, which libpq hands on for everybody: so long does a
+client that has silently gone keep its locks. The system's own default is two hours."""
 
 PSYCOPG2: Final = "+psycopg2"
 """The driver that Dagster and dbt bring, in SQLAlchemy's spelling."""
@@ -33,7 +55,7 @@ class PostgresAddress:
     options: dict[str, str]
 
     @classmethod
-    def parse(cls, url: str, options: Collection[str] = HANDED_ON) -> Self:
+    def parse(cls, url: str, options: Collection[str] = (*HANDED_ON, *PATIENCE)) -> Self:
         """Read a URL as libpq does; its query may hold the place, and ``options``.
 
         Raises:
@@ -60,9 +82,13 @@ class PostgresAddress:
         if unknown := sorted(set(query) - set(options)):
             raise ValueError(
                 f"the option {unknown[0]!r} cannot be handed on to dbt and SQLAlchemy; take it "
-                f"out (these can be: {', '.join(options)})"
+                f"out (these can be: {', '.join(dict.fromkeys(options))})"
             )
         return cls(**place, port=port, database=database, options=query)
+
+    def patient(self) -> Self:
+        """The same, which waits as long as ``PATIENCE`` says where the URL does not say it."""
+        return replace(self, options=PATIENCE | self.options)
 
     def url(self, driver: str = "", **more: str) -> str:
         """Write the URL for libpq, or with a ``driver`` for SQLAlchemy; with ``more`` options.

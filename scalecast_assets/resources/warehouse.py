@@ -1,7 +1,7 @@
 """The warehouse: a Postgres database, as a resource of assets and checks.
 
 Starting the embedded server is ``embedded_postgres.py``'s; the tables are ``migrations/``'s;
-that runs wait for each other is decided in ``turns.py``.
+that runs wait for each other is decided in ``turns.py``, that a stuck one ends in ``lifeline.py``.
 """
 
 from collections.abc import Iterator
@@ -12,6 +12,7 @@ import dagster as dg
 import psycopg
 
 from scalecast_assets.ingest.schema import Connection
+from scalecast_assets.resources.lifeline import Lifeline, end_run
 from scalecast_assets.resources.postgres_address import PSYCOPG2, PostgresAddress
 from scalecast_assets.resources.turns import take_turn
 
@@ -22,6 +23,9 @@ class WarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     url: str
     """The database. Given as ``dg.EnvVar``, so that the UI, which shows it, shows no password."""
 
+    max_run_hours: float = 0
+    """A run ends itself when it takes longer, from its turn on; 0: never."""
+
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Self]:
         """Have the run's turn for as long as the run's process lasts."""
@@ -29,8 +33,10 @@ class WarehouseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         if run is None or instance is None or log is None:
             yield self
             return
-        with self.connect() as connection:
+        lifeline = Lifeline(self.url, lambda why: end_run(run, instance, why))
+        with lifeline.held(), self.connect() as connection:
             take_turn(run, instance, connection, log.info)
+            lifeline.limit(self.max_run_hours)
             yield self
 
     def connect(self) -> Connection:

@@ -1,4 +1,4 @@
-"""Purging the database: landed rows of decided files, and old rows of ``ml.forecasts``.
+"""Purging the database: landed rows of decided files, old rows of ``ml.forecasts``, old alerts.
 
 The sums of ``ml.forecast_days`` stay: they are small, and what dashboards draw.
 """
@@ -9,7 +9,7 @@ from datetime import datetime
 from scalecast_assets.ingest.left_over import decided_partitions, forget_decided
 from scalecast_assets.ingest.schema import LANDING_LOCK, Connection
 from scalecast_assets.retention.plan import Removal, removable_origins
-from scalecast_assets.retention.policy import SAFETY
+from scalecast_assets.retention.policy import SAFETY, limit
 
 
 def current_training_set(conn: Connection) -> str | None:
@@ -45,7 +45,7 @@ def remove_landing(conn: Connection, now: datetime) -> bool:
 
 def plan_forecast_rows(conn: Connection, days: int) -> Iterator[Removal]:
     """The rows of origins that no correction of sales is followed back to any more."""
-    if not _has_forecasts(conn):
+    if not _exists(conn, "ml.forecasts"):
         return
     origins = {origin for (origin,) in conn.execute("select distinct origin from ml.forecasts")}
     for origin in sorted(removable_origins(origins, days)):
@@ -63,6 +63,27 @@ def remove_forecast_rows(conn: Connection, removal: Removal) -> None:
     conn.execute("delete from ml.forecasts where origin = %s::date", (removal.name,))
 
 
-def _has_forecasts(conn: Connection) -> bool:
-    row = conn.execute("select to_regclass('ml.forecasts') is not null").fetchone()
+def plan_alerts(conn: Connection, days: int, now: datetime) -> Iterator[Removal]:
+    """The alerts whose cause was gone before, by kind; one that is open stays, however old."""
+    if not days or not _exists(conn, "ml.alerts"):
+        return
+    counted = conn.execute(
+        "select kind, count(*), sum(pg_column_size(a))::bigint from ml.alerts a"
+        " where cleared_at < %s group by kind order by kind",
+        (limit(days, now),),
+    ).fetchall()
+    for kind, rows, size in counted:
+        yield Removal("ml.alerts", kind, rows, size, f"cleared more than {days} days ago")
+
+
+def remove_alerts(conn: Connection, removal: Removal, days: int, now: datetime) -> None:
+    """Delete those of one kind, and with them who was told."""
+    conn.execute(
+        "delete from ml.alerts where kind = %s and cleared_at < %s",
+        (removal.name, limit(days, now)),
+    )
+
+
+def _exists(conn: Connection, table: str) -> bool:
+    row = conn.execute("select to_regclass(%s) is not null", (table,)).fetchone()
     return bool(row and row[0])

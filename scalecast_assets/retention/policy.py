@@ -18,6 +18,7 @@ class Policy:
     forecasts_days: int
     quarantine_days: int
     logs_days: int
+    alerts_days: int
     runs_days: int
 
 

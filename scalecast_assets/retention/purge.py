@@ -111,6 +111,10 @@ def purge(
         database.plan_forecast_rows(conn, policy.forecasts_days),
         lambda removal: database.remove_forecast_rows(conn, removal),
     )
+    go_through(
+        database.plan_alerts(conn, policy.alerts_days, now),
+        lambda removal: database.remove_alerts(conn, removal, policy.alerts_days, now),
+    )
     _purge_landing(conn, now, report)
     go_through(
         local_files.plan_local_files(places.home, policy.logs_days, now), local_files.remove_local

@@ -46,6 +46,8 @@ class Place:
     folder: Path
     database: str = "faults"
     store_url: str | None = None
+    options: str = ""
+    """What stands in the database's URL besides, as ``?connect_timeout=2``."""
     more: dict[str, str] = field(default_factory=dict)
     """Further variables of the runs' environment."""
 
@@ -59,7 +61,7 @@ class Place:
 
     @property
     def database_url(self) -> str:
-        return self.server.url(self.database)
+        return f"{self.server.url(self.database)}{self.options}"
 
     @property
     def environment(self) -> dict[str, str]:

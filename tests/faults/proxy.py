@@ -1,7 +1,9 @@
 """Networks that misbehave: before an S3 endpoint, and before Postgres."""
 
+import ctypes
 import http.client
 import socket
+import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -147,6 +149,21 @@ class S3Proxy:
             server.server_close()
 
 
+_SO_ATTACH_FILTER = 26  # of Linux; Python does not name it
+
+
+class _Filter(ctypes.Structure):
+    """``struct sock_fprog``: a program of the classic packet filter, attached to a socket."""
+
+    _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_void_p))
+    _RETURN_0 = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))
+
+    @classmethod
+    def that_drops_all(cls) -> bytes:
+        """One instruction: of every packet, keep 0 bytes."""
+        return bytes(cls(1, ctypes.addressof(cls._RETURN_0)))
+
+
 class TcpProxy:
     """Hands bytes on in both directions until it is frozen; sockets stay open then, as after a
     network that lost its way."""
@@ -156,6 +173,7 @@ class TcpProxy:
         self._flowing = {"up": threading.Event(), "down": threading.Event()}
         for flow in self._flowing.values():
             flow.set()
+        self._clients: list[socket.socket] = []
         self._sockets: list[socket.socket] = []
         self._closed = False
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -166,6 +184,15 @@ class TcpProxy:
         """Keep what is sent in these directions: "down" is to the client."""
         for direction in directions:
             self._flowing[direction].clear()
+
+    def vanish(self) -> None:
+        """Nothing arrives any more, not even at the kernel: no byte is acknowledged, none refused.
+
+        A packet filter that lets nothing through does it, which needs no rights.
+        """
+        self.freeze("up", "down")
+        for one in (self._listener, *self._clients):
+            one.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, _Filter.that_drops_all())
 
     def close(self) -> None:
         """Cut every connection."""
@@ -184,6 +211,7 @@ class TcpProxy:
             except OSError:
                 return
             server = socket.create_connection(("127.0.0.1", self._behind))
+            self._clients.append(client)
             self._sockets += [client, server]
             for source, target, direction in ((client, server, "up"), (server, client, "down")):
                 given: Any = (source, target, self._flowing[direction])

@@ -1,15 +1,13 @@
 """An S3 endpoint that fails, hangs or goes away: the run fails or endures, and nothing else."""
 
-import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from scalecast_assets.contract.store import S3Store
+from tests.faults.bucket import BucketPlace
 from tests.faults.fingerprint import fingerprint
-from tests.faults.place import Place
 from tests.faults.proxy import Fault, S3Proxy
 from tests.faults.run_process import At, Disturbance
 from tests.faults.stage import NEW_STATE, TWO_FILES, Stage, cases
@@ -22,25 +20,6 @@ pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.usefixtures("aw
 
 IMPATIENT = Disturbance(altered={"scalecast_assets.resources.object_store:READ_TIMEOUT_SECONDS": 1})
 SECOND_FILE, STATE = "raw/third.csv", "serving/state.json"
-
-
-@dataclass
-class BucketPlace(Place):
-    """A place whose store is a bucket, a fresh one after each ``restore``."""
-
-    client: "S3Client | None" = None
-
-    @property
-    def store(self) -> S3Store:
-        assert self.store_url is not None
-        return S3Store(self.client, self.store_url.rpartition("/")[2])
-
-    def restore(self, name: str) -> None:
-        super().restore(name)
-        bucket = f"faults-{uuid.uuid4().hex[:12]}"
-        assert self.client is not None
-        self.client.create_bucket(Bucket=bucket)
-        self.store_url = f"s3://{bucket}"
 
 
 @pytest.fixture(scope="module")

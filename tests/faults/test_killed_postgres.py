@@ -9,14 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
-import psycopg
 import pytest
 
-from scalecast_assets.resources.embedded_postgres import EmbeddedPostgres
+from tests.faults.own_postgres import Server
 from tests.faults.place import Place
 from tests.faults.run_process import At, Disturbance
-from tests.faults.stage import NEW_FEATURES, TWO_FILES, Scene, Stage
-from tests.graph.command import eventually
+from tests.faults.stage import NEW_FEATURES, TWO_FILES, Scene
 
 # Dagster warns about things of its own.
 pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.slow_faults]
@@ -25,47 +23,6 @@ IN_THE_COPY = At("psycopg:Copy.write", "after")
 VALIDATED = At("scalecast_assets.checks.expectations:judge", "after")
 MERGED = At("scalecast_assets.ingest.publish:Publication", "after")
 IN_DBT = At("scalecast_assets.assets.dbt:_with_evidence", about="'demand_calendar'")
-
-
-def has_ended(process: psutil.Process) -> bool:
-    """Not every container's first process buries the dead."""
-    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
-
-
-class Server:
-    """An embedded Postgres that can be killed and started again, and the stage on it."""
-
-    def __init__(self, home: Path) -> None:
-        self._embedded = EmbeddedPostgres(home, settings={"shared_buffers": "128MB"})
-        self.stage = Stage(Place(self._embedded.start(), home / "place"))
-        self.stage.place.create()
-
-    def set_up(self, scene: Scene) -> Place:
-        """As the stage does, and have it on disk.
-
-        Otherwise sequences of a database just copied from a template fall back in a crash; nobody
-        but this test copies one.
-        """
-        place = self.stage.set_up(scene)
-        with psycopg.connect(place.server.url("postgres"), autocommit=True) as connection:
-            connection.execute("checkpoint")
-        return place
-
-    def kill(self) -> None:
-        """``kill -9`` of the postmaster alone: its children notice, and end."""
-        with psycopg.connect(self.stage.place.server.url("postgres")) as connection:
-            postmaster = psutil.Process(connection.info.backend_pid).parent()
-        assert postmaster is not None
-        postmaster.kill()
-        eventually(lambda: has_ended(postmaster), "the postmaster has ended")
-
-    def start(self) -> None:
-        """What every ``scalecast`` command does first."""
-        self._embedded.stop()
-        self.stage.place.server = self._embedded.start()
-
-    def stop(self) -> None:
-        self._embedded.stop()
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from scalecast_assets.checks.expectations import Verdict, judge, judge_files
+from scalecast_assets.checks.expectations import judge
+from scalecast_assets.checks.judging import Verdict, judge_files
 from scalecast_assets.ingest.intake import Intake, take_in
 from scalecast_assets.ingest.publish import publish
 from scalecast_assets.ingest.rules import RULES

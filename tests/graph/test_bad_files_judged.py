@@ -16,7 +16,7 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from scalecast_assets.checks.expectations import judge_files
+from scalecast_assets.checks.judging import judge_files
 from scalecast_assets.ingest.landing import partition
 from scalecast_assets.ingest.refusal import listed, write_report
 from scalecast_assets.ingest.rules import KEY_IS_UNIQUE

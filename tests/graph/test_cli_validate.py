@@ -6,7 +6,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from scalecast_assets.checks.expectations import judge_files
+from scalecast_assets.checks.judging import judge_files
 from scalecast_assets.ingest.landing import landed_rows
 from scalecast_assets.ingest.rules import KEY_IS_UNIQUE, PRICE_IS_POSITIVE, RULES
 from scalecast_assets.ingest.trial import on_trial

@@ -23,7 +23,7 @@ def hook(event, arguments):
         told.append([event, repr(arguments[1] if event == "socket.connect" else arguments[0])])
 sys.addaudithook(hook)
 import psycopg
-from scalecast_assets.checks.expectations import judge_files
+from scalecast_assets.checks.judging import judge_files
 from scalecast_assets.ingest.trial import on_trial
 from scalecast_assets.resources.warehouse import WarehouseResource
 warehouse = WarehouseResource(url=sys.argv[1])

@@ -4,6 +4,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import adbc_driver_postgresql.dbapi
 import psycopg
@@ -12,6 +13,7 @@ import sqlalchemy
 
 from scalecast_assets.assets.dbt_manifest import DBT_PROJECT
 from scalecast_assets.resources.embedded_postgres import EmbeddedPostgres, PostgresServer
+from scalecast_assets.resources.postgres_address import PATIENCE
 from scalecast_assets.resources.warehouse import WarehouseResource
 from scalecast_assets.runtime import running
 from scalecast_assets.settings import Settings, SettingsError, variable
@@ -86,6 +88,29 @@ def test_schemes_of_other_libraries_are_taken_for_both_databases(
             with engine.connect() as connection:
                 assert connection.scalar(sqlalchemy.text("select 1")) == 1
             engine.dispose()
+
+
+def test_every_connection_gives_up_a_network_that_is_gone_unless_the_url_says_otherwise(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGOPTIONS", "-c geqo=off")
+    place = f"{database_url}?keepalives_idle=7"
+    patience = PATIENCE | {"keepalives_idle": "7"}
+    with running(Settings(home=tmp_path, database_url=place)) as runtime:
+        warehouse = WarehouseResource(url=runtime.database_url)
+        with warehouse.connect() as connection:
+            assert patience.items() <= connection.info.get_parameters().items()
+            assert connection.execute("show tcp_keepalives_idle").fetchone() == ("30",)
+            assert connection.execute("show geqo").fetchone() == ("off",), "what a user has set"
+        for url in (warehouse.sqlalchemy_url, runtime.dagster_database_url):
+            engine = sqlalchemy.create_engine(url)
+            with engine.connect() as alchemy:
+                driver: Any = alchemy.connection.dbapi_connection
+                assert patience.items() <= driver.get_dsn_parameters().items()
+            engine.dispose()
+        assert runtime.environment["SCALECAST_PG_KEEPALIVES_IDLE"] == "7"
+    profile = (DBT_PROJECT / "profiles.yml").read_text(encoding="utf-8")
+    assert "keepalives_idle: \"{{ (env_var('SCALECAST_PG_KEEPALIVES_IDLE', '')" in profile
 
 
 @pytest.mark.parametrize("field", ["database_url", "dagster_database_url"])

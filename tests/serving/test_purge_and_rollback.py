@@ -20,7 +20,7 @@ from tests.serving.makers import (
     write_state,
 )
 
-KEEP_THREE = Policy(3, 1, 1, 0, 1, 0, 0)
+KEEP_THREE = Policy(3, 1, 1, 0, 1, 0, 0, 0)
 
 
 def test_a_rollback_after_a_purge_to_any_version_that_is_left_is_served(

@@ -20,10 +20,9 @@ HEAVY = {
     "psycopg", "pyarrow", "sklearn", "torch", "xgboost",
 }  # fmt: skip
 VERBS = {
-    "api-key", "backup", "challenge", "completion", "convert", "doctor", "env", "init-env", "models",
-    "purge", "restore", "retrain", "rollback", "run", "sample-data", "serve", "service", "settings",
-    "setup-store", "status", "up", "validate",
-    "withdraw",
+    "api-key", "backup", "challenge", "completion", "convert", "doctor", "env", "init-env",
+    "models", "purge", "restore", "retrain", "rollback", "run", "sample-data", "serve", "service",
+    "settings", "setup-store", "status", "up", "validate", "withdraw",
 }  # fmt: skip
 
 

@@ -10,10 +10,12 @@ import dagster as dg
 import psycopg
 import pytest
 
+from scalecast_assets.alerting import book
 from scalecast_assets.checks.guard import require_gates
 from scalecast_assets.ingest.schema import LANDING_LOCK
 from scalecast_assets.monitoring.schema import ensure_monitoring
 from scalecast_assets.resources.turns import wait_for_training
+from scalecast_assets.retention.database import plan_alerts
 from scalecast_assets.retention.local_files import plan_local_files, remove_local
 from scalecast_assets.retention.policy import Policy
 from scalecast_assets.retention.purge import Places, Report, purge
@@ -23,7 +25,7 @@ from tests.factories_files import Pipeline, line
 LATER = datetime.now(UTC) + timedelta(days=200)
 POLICY = Policy(
     models=3, training_sets_days=30, states_days=7, forecasts_days=150, quarantine_days=90,
-    logs_days=30, runs_days=90,
+    logs_days=30, alerts_days=180, runs_days=90,
 )  # fmt: skip
 PASSES = dg.AssetCheckKey(dg.AssetKey("upstream"), "passes")
 
@@ -258,3 +260,30 @@ def test_old_logs_and_left_over_files_of_the_home_go_and_nothing_else(tmp_path: 
     assert list(plan_local_files(home, 30, now)) == []
     old(home / "logs/run-12345678.log", 500)
     assert list(plan_local_files(home, 0, now)) == []
+
+
+def test_alerts_go_when_their_cause_is_long_gone_and_open_ones_stay(
+    pipeline: Pipeline, instance: dg.DagsterInstance
+) -> None:
+    conn, days = pipeline.conn, timedelta(days=1)
+    assert of_area(purged(pipeline, instance), "ml.alerts") == [], "nobody has looked yet"
+    book.ensure_tables(conn)
+    now = datetime.now(UTC)
+    cleared = {"long ago": now - 181 * days, "lately": now - 179 * days, "open": None}
+    for name, at in cleared.items():
+        conn.execute(
+            "with new as (insert into ml.alerts (cause, kind, subject, headline, what, to_do,"
+            " files, since, raised_at, cleared_at) values (%s, 'run_failed', '', '', '', '', '{}',"
+            " %s, %s, %s) returning alert_id)"
+            " insert into ml.alert_deliveries (alert_id, channel, event)"
+            " select alert_id, 'webhook', 'raised' from new",
+            (name, now - 400 * days, now - 400 * days, at),
+        )
+    assert of_area(purged(pipeline, instance, now, dry_run=True), "ml.alerts") == ["run_failed"]
+    assert of_area(purged(pipeline, instance, now), "ml.alerts") == ["run_failed"]
+    assert conn.execute("select cause from ml.alerts order by cause").fetchall() == [
+        ("lately",), ("open",),
+    ]  # fmt: skip
+    assert conn.execute("select count(*) from ml.alert_deliveries").fetchone() == (2,)
+    assert of_area(purged(pipeline, instance, now), "ml.alerts") == []
+    assert list(plan_alerts(conn, 0, LATER)) == [], "for ever"

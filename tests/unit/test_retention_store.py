@@ -30,9 +30,9 @@ from scalecast_assets.retention.store_purge import (
 
 POLICY = Policy(
     models=3, training_sets_days=30, states_days=7, forecasts_days=150, quarantine_days=90,
-    logs_days=30, runs_days=90,
+    logs_days=30, alerts_days=180, runs_days=90,
 )  # fmt: skip
-FOR_EVER = Policy(0, 0, 0, 0, 0, 0, 0)
+FOR_EVER = Policy(0, 0, 0, 0, 0, 0, 0, 0)
 LATER = datetime.now(UTC) + timedelta(days=200)
 """So much later everything that a test writes is old; a store stamps its objects itself."""
 

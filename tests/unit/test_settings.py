@@ -2,16 +2,18 @@
 
 import os
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
 from scalecast_assets import keys, runtime, settings
+from scalecast_assets.alerting.cause import NEWS
 from scalecast_assets.commands.reporting import settings_table
 from scalecast_assets.forecasting.budget import DEFAULT_BUDGETS, Budget
 from scalecast_assets.forecasting.candidates import candidate
-from scalecast_assets.settings import Settings, SettingsError
+from scalecast_assets.settings import NEWS_DAYS, Settings, SettingsError
 from serving import settings as serving_settings
 from tests.unit.test_candidates_fit import make_rows
 
@@ -214,8 +216,14 @@ def test_the_environment_is_as_before_when_the_runtime_is_left(
     monkeypatch.setenv("SCALECAST_SEED", "1")
     before = dict(os.environ)
     with runtime.running(Settings(home=tmp_path, database_url=postgres_url)) as running:
-        assert os.environ["SCALECAST_DATABASE_URL"] == postgres_url
+        assert os.environ["SCALECAST_DATABASE_URL"].startswith(f"{postgres_url}?")
         assert os.environ["DAGSTER_HOME"] == str(running.dagster_home)
         dagster_yaml = (running.dagster_home / "dagster.yaml").read_bytes()
     assert dict(os.environ) == before
     assert dagster_yaml == (ROOT / "dagster.yaml").read_bytes()
+
+
+def test_alerts_are_kept_longer_than_their_cause_is_news() -> None:
+    assert timedelta(days=NEWS_DAYS) > NEWS
+    with pytest.raises(SettingsError, match=r"KEEP_ALERTS_DAYS: .* or 8 or more"):
+        Settings.load(keep_alerts_days=7)
