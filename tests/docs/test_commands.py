@@ -42,7 +42,7 @@ class Reader:
         path = f"{SCALECAST.parent}{os.pathsep}{os.environ['PATH']}"
         return {**self.shell.environment, "PATH": path}
 
-    def paste(self, block: Block) -> None:
+    def check_block(self, block: Block) -> None:
         if "stays up" in block.notes:
             self.start(block)
             return
@@ -86,4 +86,4 @@ def test_what_a_page_says_works(page: str, reader: Reader) -> None:
     with reader.stack:
         for block in blocks_of(DOCS / page):
             if block.is_run:
-                reader.paste(block)
+                reader.check_block(block)

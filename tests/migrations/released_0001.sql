@@ -64,6 +64,81 @@ ALTER TABLE ml.alerts ALTER COLUMN alert_id ADD GENERATED ALWAYS AS IDENTITY (
     NO MAXVALUE
     CACHE 1
 );
+CREATE TABLE ml.forecast_days (
+    origin date NOT NULL,
+    model_version text NOT NULL COLLATE pg_catalog."C",
+    store_id text NOT NULL COLLATE pg_catalog."C",
+    date date NOT NULL,
+    horizon smallint NOT NULL,
+    store_open boolean NOT NULL,
+    forecast_rows integer NOT NULL,
+    forecast_units double precision NOT NULL,
+    scored_rows integer,
+    actual_units double precision,
+    absolute_error double precision,
+    error double precision,
+    naive_absolute_error double precision,
+    naive_error double precision,
+    planned_rows integer,
+    planned_units double precision,
+    planned_absolute_error double precision,
+    planned_error double precision,
+    actuals bigint,
+    role text DEFAULT 'champion'::text NOT NULL,
+    CONSTRAINT forecast_days_role_check CHECK ((role = ANY (ARRAY['champion'::text, 'challenger'::text])))
+);
+COMMENT ON TABLE ml.forecast_days IS 'A store''s day as one origin promised it and, once it was open and is final, how far off that was.
+Sums add up: pool them over days, stores or origins, then divide, as ml.live_accuracy does. One row per (origin, model_version,
+store_id, date).';
+COMMENT ON COLUMN ml.forecast_days.origin IS 'See ml.forecasts.';
+COMMENT ON COLUMN ml.forecast_days.model_version IS 'See ml.forecasts.';
+COMMENT ON COLUMN ml.forecast_days.store_id IS 'The store.';
+COMMENT ON COLUMN ml.forecast_days.date IS 'The day that was forecast.';
+COMMENT ON COLUMN ml.forecast_days.horizon IS 'Days from the origin to the date, 1 or more.';
+COMMENT ON COLUMN ml.forecast_days.store_open IS 'Whether the day counted as open at the origin.';
+COMMENT ON COLUMN ml.forecast_days.forecast_rows IS 'Rows of ml.forecasts, one per product.';
+COMMENT ON COLUMN ml.forecast_days.forecast_units IS 'Units forecast, of all of these rows.';
+COMMENT ON COLUMN ml.forecast_days.scored_rows IS 'Rows with an actual and 14 days of history. Null until the day is final, and if it was closed.';
+COMMENT ON COLUMN ml.forecast_days.actual_units IS 'Units sold, of the scored rows.';
+COMMENT ON COLUMN ml.forecast_days.absolute_error IS 'Sum of |forecast - actual| over the scored rows, in units.';
+COMMENT ON COLUMN ml.forecast_days.error IS 'Sum of forecast - actual over the scored rows, in units; positive: too much was forecast.';
+COMMENT ON COLUMN ml.forecast_days.naive_absolute_error IS 'absolute_error of seasonal_naive.';
+COMMENT ON COLUMN ml.forecast_days.naive_error IS 'error of seasonal_naive.';
+COMMENT ON COLUMN ml.forecast_days.planned_rows IS 'Scored rows whose promotion, and whose price within 5 %, came as the forecast assumed. The error of
+the others is the missing plan''s, too; the holdout knew its plans, and is compared with these rows.';
+COMMENT ON COLUMN ml.forecast_days.planned_units IS 'Units sold, of the planned rows.';
+COMMENT ON COLUMN ml.forecast_days.planned_absolute_error IS 'absolute_error of the planned rows.';
+COMMENT ON COLUMN ml.forecast_days.planned_error IS 'error of the planned rows.';
+COMMENT ON COLUMN ml.forecast_days.actuals IS 'Fingerprint of the sales that were scored; when the sales are corrected the day is scored again.';
+COMMENT ON COLUMN ml.forecast_days.role IS 'What the model was when it forecast: champion or challenger. Both are sums over all series, whichever
+of them it answers for, so that they can be compared.';
+CREATE VIEW ml.challenger_accuracy AS
+ SELECT champion.model_version AS champion,
+    challenger.model_version AS challenger,
+    challenger.date,
+    count(DISTINCT challenger.origin) AS origins,
+    sum(challenger.scored_rows) AS scored_rows,
+    sum(challenger.actual_units) AS actual_units,
+    sum(champion.absolute_error) AS champion_absolute_error,
+    sum(challenger.absolute_error) AS challenger_absolute_error,
+    sum(champion.error) AS champion_error,
+    sum(challenger.error) AS challenger_error
+   FROM (ml.forecast_days challenger
+     JOIN ml.forecast_days champion USING (origin, store_id, date))
+  WHERE ((challenger.role = 'challenger'::text) AND (champion.role = 'champion'::text) AND (challenger.scored_rows > 0) AND (champion.scored_rows = challenger.scored_rows) AND (champion.actuals = challenger.actuals))
+  GROUP BY champion.model_version, challenger.model_version, challenger.date;
+COMMENT ON VIEW ml.challenger_accuracy IS 'Champion and challenger on the same forecasts: the same origins, days and series. Sums, so that days
+can be pooled before they are divided. One row per (champion, challenger, date) that both had forecast.';
+COMMENT ON COLUMN ml.challenger_accuracy.champion IS 'The model that was served.';
+COMMENT ON COLUMN ml.challenger_accuracy.challenger IS 'The model beside it.';
+COMMENT ON COLUMN ml.challenger_accuracy.date IS 'The day that was forecast.';
+COMMENT ON COLUMN ml.challenger_accuracy.origins IS 'How many origins had promised the day.';
+COMMENT ON COLUMN ml.challenger_accuracy.scored_rows IS 'Forecasts scored, of each of the two.';
+COMMENT ON COLUMN ml.challenger_accuracy.actual_units IS 'Units sold, counted once per origin.';
+COMMENT ON COLUMN ml.challenger_accuracy.champion_absolute_error IS 'Sum of |forecast - actual|, in units; over actual_units it is the WAPE.';
+COMMENT ON COLUMN ml.challenger_accuracy.challenger_absolute_error IS 'The same of the challenger.';
+COMMENT ON COLUMN ml.challenger_accuracy.champion_error IS 'Sum of forecast - actual, in units; positive: too much was forecast.';
+COMMENT ON COLUMN ml.challenger_accuracy.challenger_error IS 'The same of the challenger.';
 CREATE TABLE ml.drift (
     data_until date NOT NULL,
     model_version text NOT NULL COLLATE pg_catalog."C",
@@ -95,50 +170,6 @@ COMMENT ON COLUMN ml.drift.rows IS 'New rows compared.';
 COMMENT ON COLUMN ml.drift.reference_rows IS 'Rows of the training set they are compared with.';
 COMMENT ON COLUMN ml.drift.unmatched_rows IS 'New rows left out, of a store on a weekday that the reference lacks.';
 COMMENT ON COLUMN ml.drift.training_set_sha256 IS 'The training set of the served model.';
-CREATE TABLE ml.forecast_days (
-    origin date NOT NULL,
-    model_version text NOT NULL COLLATE pg_catalog."C",
-    store_id text NOT NULL COLLATE pg_catalog."C",
-    date date NOT NULL,
-    horizon smallint NOT NULL,
-    store_open boolean NOT NULL,
-    forecast_rows integer NOT NULL,
-    forecast_units double precision NOT NULL,
-    scored_rows integer,
-    actual_units double precision,
-    absolute_error double precision,
-    error double precision,
-    naive_absolute_error double precision,
-    naive_error double precision,
-    planned_rows integer,
-    planned_units double precision,
-    planned_absolute_error double precision,
-    planned_error double precision,
-    actuals bigint
-);
-COMMENT ON TABLE ml.forecast_days IS 'A store''s day as one origin promised it and, once it was open and is final, how far off that was.
-Sums add up: pool them over days, stores or origins, then divide, as ml.live_accuracy does. One row per (origin, model_version,
-store_id, date).';
-COMMENT ON COLUMN ml.forecast_days.origin IS 'See ml.forecasts.';
-COMMENT ON COLUMN ml.forecast_days.model_version IS 'See ml.forecasts.';
-COMMENT ON COLUMN ml.forecast_days.store_id IS 'The store.';
-COMMENT ON COLUMN ml.forecast_days.date IS 'The day that was forecast.';
-COMMENT ON COLUMN ml.forecast_days.horizon IS 'Days from the origin to the date, 1 or more.';
-COMMENT ON COLUMN ml.forecast_days.store_open IS 'Whether the day counted as open at the origin.';
-COMMENT ON COLUMN ml.forecast_days.forecast_rows IS 'Rows of ml.forecasts, one per product.';
-COMMENT ON COLUMN ml.forecast_days.forecast_units IS 'Units forecast, of all of these rows.';
-COMMENT ON COLUMN ml.forecast_days.scored_rows IS 'Rows with an actual and 14 days of history. Null until the day is final, and if it was closed.';
-COMMENT ON COLUMN ml.forecast_days.actual_units IS 'Units sold, of the scored rows.';
-COMMENT ON COLUMN ml.forecast_days.absolute_error IS 'Sum of |forecast - actual| over the scored rows, in units.';
-COMMENT ON COLUMN ml.forecast_days.error IS 'Sum of forecast - actual over the scored rows, in units; positive: too much was forecast.';
-COMMENT ON COLUMN ml.forecast_days.naive_absolute_error IS 'absolute_error of seasonal_naive.';
-COMMENT ON COLUMN ml.forecast_days.naive_error IS 'error of seasonal_naive.';
-COMMENT ON COLUMN ml.forecast_days.planned_rows IS 'Scored rows whose promotion, and whose price within 5 %, came as the forecast assumed. The error of
-the others is the missing plan''s, too; the holdout knew its plans, and is compared with these rows.';
-COMMENT ON COLUMN ml.forecast_days.planned_units IS 'Units sold, of the planned rows.';
-COMMENT ON COLUMN ml.forecast_days.planned_absolute_error IS 'absolute_error of the planned rows.';
-COMMENT ON COLUMN ml.forecast_days.planned_error IS 'error of the planned rows.';
-COMMENT ON COLUMN ml.forecast_days.actuals IS 'Fingerprint of the sales that were scored; when the sales are corrected the day is scored again.';
 CREATE TABLE ml.forecasts (
     origin date NOT NULL,
     model_version text NOT NULL COLLATE pg_catalog."C",
@@ -155,6 +186,7 @@ CREATE TABLE ml.forecasts (
     data_until date NOT NULL,
     lower double precision,
     upper double precision,
+    served boolean DEFAULT true NOT NULL,
     CONSTRAINT forecasts_check CHECK ((date = (origin + (horizon)::integer))),
     CONSTRAINT forecasts_forecast_check CHECK (((forecast >= (0)::double precision) AND (forecast < 'Infinity'::double precision))),
     CONSTRAINT forecasts_horizon_check CHECK ((horizon >= 1)),
@@ -163,10 +195,10 @@ CREATE TABLE ml.forecasts (
     CONSTRAINT forecasts_upper_check CHECK (((upper >= forecast) AND (upper < 'Infinity'::double precision)))
 );
 COMMENT ON TABLE ml.forecasts IS 'Forecasts as they were promised: every active series on each of the coming days, from what was served
-at the time. The same rows as forecasts/<origin>/ in the bucket. One row per (origin, model_version,
-store_id, product_id, date).';
+at the time, and from the challenger beside it. The served rows are those of forecasts/<origin>/ in the
+bucket. One row per (origin, model_version, store_id, product_id, date).';
 COMMENT ON COLUMN ml.forecasts.origin IS 'The last day of sales that any store had delivered when the forecast was made.';
-COMMENT ON COLUMN ml.forecasts.model_version IS 'The served model, as under models/ in the bucket.';
+COMMENT ON COLUMN ml.forecasts.model_version IS 'The model, as under models/ in the bucket.';
 COMMENT ON COLUMN ml.forecasts.store_id IS 'The store.';
 COMMENT ON COLUMN ml.forecasts.product_id IS 'The product.';
 COMMENT ON COLUMN ml.forecasts.date IS 'The day that is forecast.';
@@ -182,6 +214,8 @@ COMMENT ON COLUMN ml.forecasts.promotion IS 'The promotion assumed: none, becaus
 COMMENT ON COLUMN ml.forecasts.data_until IS 'The last final day of the store that the forecast knew; before the origin if it delivers late.';
 COMMENT ON COLUMN ml.forecasts.lower IS 'Units per day: 80 % of the days are expected between lower and upper. Null if the model has no intervals.';
 COMMENT ON COLUMN ml.forecasts.upper IS 'See lower.';
+COMMENT ON COLUMN ml.forecasts.served IS 'Whether the API answers for this series with this version, as it stood when the forecasts of the origin
+were last written. Served rows are one per (origin, store_id, product_id, date).';
 CREATE VIEW ml.live_accuracy AS
  SELECT model_version,
     store_id,
@@ -352,9 +386,9 @@ CREATE TABLE warehouse.schema_version (
 INSERT INTO landing.rejected_lines VALUES (2, 3, 'price', '-1', 'price_is_positive', 'below 0');
 INSERT INTO ml.alert_deliveries VALUES (1, 'slack', 'raised', 0, NULL, NULL, NULL);
 INSERT INTO ml.alerts OVERRIDING SYSTEM VALUE VALUES (1, 'c', 'feed_stale', 's', 'h', 'w', 't', '{raw/a.csv}', NULL, '2024-01-02 00:00:00+00', '2024-01-02 00:00:00+00', NULL);
-INSERT INTO ml.forecasts VALUES ('2024-01-01', '1.0.0', '0012', 'Ä%', '2024-01-02', 1, 3, 2, 'model', true, 1.25, false, '2024-01-01', 2, 4);
-INSERT INTO ml.promotions OVERRIDING SYSTEM VALUE VALUES (1, 'run 1', 'promoted', 'xgboost', '1.0.0', NULL, 'abababababababababababababababababababababababababababababababab', 'best', '[{"mae": 1.5}]', '2026-11-27 15:31:22.65309+00');
-INSERT INTO ml.retrain_requests OVERRIDING SYSTEM VALUE VALUES (1, 'drift', '1.0.0', 'prices', '{"price": 0.7}', 'run 1', '2026-11-27 15:31:22.653345+00', NULL, NULL);
+INSERT INTO ml.forecasts VALUES ('2024-01-01', '1.0.0', '0012', 'Ä%', '2024-01-02', 1, 3, 2, 'model', true, 1.25, false, '2024-01-01', 2, 4, true);
+INSERT INTO ml.promotions OVERRIDING SYSTEM VALUE VALUES (1, 'run 1', 'promoted', 'xgboost', '1.0.0', NULL, 'abababababababababababababababababababababababababababababababab', 'best', '[{"mae": 1.5}]', '2026-11-27 16:38:10.460951+00');
+INSERT INTO ml.retrain_requests OVERRIDING SYSTEM VALUE VALUES (1, 'drift', '1.0.0', 'prices', '{"price": 0.7}', 'run 1', '2026-11-27 16:38:10.461185+00', NULL, NULL);
 INSERT INTO ml.training_sets VALUES ('abababababababababababababababababababababababababababababababab', 'contract', 1, 1, 1, '2024-01-01', '2024-01-01', 'run 1', '2024-01-02 00:00:00+00');
 INSERT INTO warehouse.changed_ranges OVERRIDING SYSTEM VALUE VALUES (1, '0012', '2024-01-01', 1, '2024-01-02 00:00:00+00');
 INSERT INTO warehouse.demand_data VALUES ('2024-01-01', '0012', 'Ä%', 3.5, 1.25, true, 1);

@@ -52,6 +52,12 @@ def rows(text: str) -> list[str]:
     return [line for line in text.splitlines() if line.startswith("INSERT")]
 
 
+def is_kept(row: str, after: list[str]) -> bool:
+    """Tell whether the row is there, perhaps with more columns at its end."""
+    values = row.removesuffix(");")
+    return any(one == row or one.startswith(f"{values}, ") for one in after)
+
+
 def test_there_is_a_record_of_every_released_schema() -> None:
     released = [revision.revision for revision in _script().walk_revisions()]
     assert {f"released_{number}" for number in released} | {"released_without_number"} == set(NAMES)
@@ -77,9 +83,9 @@ def test_every_released_schema_becomes_that_of_a_new_database_and_keeps_its_rows
     ensure_schema(empty)
     assert read_version(empty) == HEAD
     after = dump(empty_url)
-    assert set(before) - set(rows(after)) <= {
-        f"INSERT INTO warehouse.schema_version VALUES ('{path.stem.removeprefix('released_')}');"
-    }
+    number = path.stem.removeprefix("released_")
+    lost = [row for row in before if not is_kept(row, rows(after))]
+    assert lost in ([], [f"INSERT INTO warehouse.schema_version VALUES ('{number}');"])
     assert ddl(after) == ddl(dump(database_url))
 
 
