@@ -7,7 +7,6 @@
   another, the two servers in turn.
 * ``/predict/batch``: rows per second of its inner path on 10,000 rows beside a bare onnxruntime
   call on the same features, beside XGBoost's own ``inplace_predict``, and over HTTP.
-* resident memory with the state of 30,000 series, and the time from start to ready.
 
 The model is XGBoost with the parameters of a real run, fitted on seeded sales of those series.
 """
@@ -23,9 +22,8 @@ from typing import Any, Final
 
 import numpy as np
 import onnxruntime as ort
-import psutil
 
-from benchmarks.load import Load, cpu_seconds, module, require_wrk, wrk
+from benchmarks.load import Load, module, require_wrk, wrk
 from benchmarks.serving_store import make_store, question
 from scalecast_assets.contract.features import as_model_input, features
 from scalecast_assets.contract.store import DirectoryStore, ObjectStore
@@ -163,24 +161,6 @@ def measure_batch(store: ObjectStore, store_url: str, fitted: FittedModel) -> No
         print(f"{name:<26} {rate:10,.0f} rows/s   inner path / it {ratio}")
 
 
-def measure_size(store_url: str) -> None:
-    """Print how long the start takes, and the memory before and after some requests."""
-    with module("serving", store_url, {0, 1}) as (url, seconds, pid):
-        cpu = cpu_seconds(pid)
-        before = psutil.Process(pid).memory_info().rss / 2**20
-        body = json.dumps({"product_id": "P1", "horizon": 14}).encode()
-        for path in ("/forecast",) * 3:
-            request = urllib.request.Request(
-                f"{url}{path}", body, {"Content-Type": "application/json"}
-            )
-            urllib.request.urlopen(request).read()
-        after = psutil.Process(pid).memory_info().rss / 2**20
-    print(
-        f"with {SERIES:,} series: ready after {seconds:.2f} s ({cpu:.2f} s of processor), "
-        f"resident {before:.0f} MiB, {after:.0f} MiB after forecasts of a product in 300 stores"
-    )
-
-
 def main() -> None:
     require_wrk()
     with tempfile.TemporaryDirectory() as folder:
@@ -188,7 +168,6 @@ def main() -> None:
         fitted = make_store(store, SERIES)
         url = Path(folder).as_uri()
         print(f"{fitted.name}: a graph of {len(fitted.onnx) / 1e6:.1f} MB, {SERIES:,} series")
-        measure_size(url)
         measure_predict(url, json.dumps(question(store)).encode())
         measure_batch(store, url, fitted)
 

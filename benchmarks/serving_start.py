@@ -14,7 +14,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.request
 import venv
 from pathlib import Path
@@ -22,8 +21,8 @@ from typing import Final
 
 import psutil
 
+from benchmarks.load import ROOT, module
 from benchmarks.serving_store import make_store
-from benchmarks.soak_store import sidecar
 from scalecast_assets.contract.store import DirectoryStore
 
 SERIES: Final = 30_000
@@ -31,25 +30,12 @@ STARTS: Final = 5
 SECONDS: Final = 2.0
 RESIDENT: Final = 300.0
 INSTALLED: Final = 400.0
-ROOT: Final = Path(__file__).resolve().parent.parent
 
 
-def start(folder: str) -> tuple[float, float, float, float]:
+def start(store: Path) -> tuple[float, float, float, float]:
     """Start one; returns seconds until ready, processor seconds, MiB then, and after forecasts."""
-    began = time.perf_counter()
-    process, url = sidecar({"SCALECAST_LOG_LEVEL": "error"}, folder, None)
-    try:
-        while True:
-            try:
-                with urllib.request.urlopen(f"{url}/ready") as reply:
-                    reply.read()
-                break
-            except OSError:
-                if process.poll() is not None or time.perf_counter() - began > 60:
-                    raise SystemExit("the sidecar did not get ready") from None
-                time.sleep(0.005)
-        seconds = time.perf_counter() - began
-        weighed = psutil.Process(process.pid)
+    with module("serving", store.as_uri(), {0, 1}) as (url, seconds, pid):
+        weighed = psutil.Process(pid)
         times = weighed.cpu_times()
         cpu = times.user + times.system + times.children_user + times.children_system
         ready = weighed.memory_info().rss / 2**20
@@ -59,9 +45,6 @@ def start(folder: str) -> tuple[float, float, float, float]:
             request = urllib.request.Request(f"{url}/forecast", body, headers)
             urllib.request.urlopen(request).read()
         return seconds, cpu, ready, weighed.memory_info().rss / 2**20
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
 def imports() -> list[tuple[float, str]]:
@@ -100,11 +83,12 @@ def main() -> int:
         print(f"the sidecar's own set, installed: {size:.0f} MB (goal {INSTALLED:.0f})")
         held = size < INSTALLED
     with tempfile.TemporaryDirectory() as folder:
-        fitted = make_store(DirectoryStore(Path(folder) / "store"), SERIES)
+        store = Path(folder)
+        fitted = make_store(DirectoryStore(store), SERIES)
         print(f"{fitted.name}: a graph of {len(fitted.onnx) / 1e6:.1f} MB, {SERIES:,} series")
         os.sync()
-        start(folder)  # compiles, and reads the files for the first time
-        found = [start(folder) for _ in range(STARTS)]
+        start(store)  # compiles, and reads the files for the first time
+        found = [start(store) for _ in range(STARTS)]
     seconds, cpu, ready, after = (statistics.median(column) for column in zip(*found, strict=True))
     print(
         f"ready after {seconds:.2f} s ({min(one[0] for one in found):.2f} to "

@@ -4,41 +4,22 @@ Every version answers the same question differently, and the histories end on di
 that an answer names both and a mixed one would show.
 """
 
-import hashlib
 import os
-import socket
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from typing import Any, Final
 
-import numpy as np
-
-from scalecast_assets.contract.bundle import FileEntry, Manifest
-from scalecast_assets.contract.columns import FEATURES, feature_contract_hash
-from scalecast_assets.contract.demand_classes import ALL_CLASSES
+from benchmarks.bundles import bundle, codes_of, sales, state
+from benchmarks.load import free_port
 from scalecast_assets.contract.encoders import Encoders
-from scalecast_assets.contract.intervals import HORIZON_ENDS, LEVELS, IntervalTable
-from scalecast_assets.contract.layout import (
-    ENCODERS,
-    INTERVALS,
-    MANIFEST,
-    MODEL,
-    MODEL_POINTER,
-    STATE_POINTER,
-    model_key,
-    state_key,
-)
+from scalecast_assets.contract.layout import MODEL_POINTER, STATE_POINTER
 from scalecast_assets.contract.panel import KEPT_DAYS, Panel
-from scalecast_assets.contract.panel_rows import PanelRows, build_panel
-from scalecast_assets.contract.pointers import ServingPointer, StatePointer
-from scalecast_assets.contract.state import STATE_SCHEMA, panel_to_bytes
 from scalecast_assets.contract.store import ObjectStore, S3Store, StoreError
 from scalecast_assets.forecasting.candidates.graphs import column_graph
 
 BUCKET: Final = "soak"
-FIRST_DAY: Final = 19_700
 BASELINES: Final = ("lag_1", "rolling_mean_7", "rolling_mean_14")
 
 
@@ -67,97 +48,31 @@ class Contents:
 
 def make_contents(n_stores: int, n_products: int, *, with_xgboost: bool) -> Contents:
     """Make a version for each baseline, XGBoost too where asked, and two histories."""
-    panels = [_panel(n_stores, n_products, n_days) for n_days in (KEPT_DAYS, KEPT_DAYS + 1)]
-    encoders = Encoders(
-        {f"S{n}": n + 1 for n in range(n_stores)}, {f"P{n}": n + 1 for n in range(n_products)}
-    )
+    panels = [sales(n_stores, n_products, n_days) for n_days in (KEPT_DAYS, KEPT_DAYS + 1)]
+    encoders = codes_of(panels[0])
     graphs = {name: column_graph(name) for name in BASELINES}
     if with_xgboost:
         graphs["xgboost"] = _xgboost(panels[0], encoders)
     contents = Contents({}, {}, {}, panels[0])
     for number, (name, graph) in enumerate(graphs.items()):
-        _add_model(contents, f"1.{number}.0", name, graph, encoders)
+        files, model = bundle(f"1.{number}.0", name, graph, encoders)
+        contents.files.update(files)
+        contents.models[model.version] = model.to_bytes()
     for panel in panels:
-        _add_state(contents, panel)
+        files, history = state(panel)
+        contents.files.update(files)
+        contents.states[history.data_until] = history.to_bytes()
     return contents
 
 
 def _xgboost(panel: Panel, encoders: Encoders) -> bytes:
-    from benchmarks.serving_store import PARAMS, _rows
+    from benchmarks.serving_store import PARAMS, training_rows
     from scalecast_assets.forecasting.budget import Budget
     from scalecast_assets.forecasting.candidates.boosting import Boosting
 
-    rows = _rows(panel, encoders)
+    rows = training_rows(panel, encoders)
     budget = Budget(len(rows), len(rows))
     return Boosting().refit(rows, PARAMS, budget=budget, seed=1, log=print).onnx
-
-
-def _panel(n_stores: int, n_products: int, n_days: int) -> Panel:
-    random = np.random.default_rng(1)
-    n_series = n_stores * n_products
-    level = random.gamma(2.0, 4.0, n_series)
-    return build_panel(
-        PanelRows(
-            series=np.repeat(np.arange(n_series), n_days),
-            day=np.tile(np.arange(FIRST_DAY, FIRST_DAY + n_days, dtype=np.int32), n_series),
-            quantity=random.poisson(np.repeat(level, n_days)).astype(np.float64),
-            price=np.repeat(random.uniform(1, 20, n_series), n_days),
-            promotion=random.random(n_series * n_days) < 0.1,
-        ),
-        stores=[f"S{n}" for n in range(n_stores)],
-        products=[f"P{n}" for n in range(n_products)],
-        series_store=np.repeat(np.arange(n_stores), n_products),
-        series_product=np.tile(np.arange(n_products), n_stores),
-        calendar="store",
-    )
-
-
-def _intervals() -> bytes:
-    shape = (len(ALL_CLASSES), len(HORIZON_ENDS), len(LEVELS))
-    tail = np.broadcast_to(np.array([0.5, 1.0, 1.5, 2.0]), shape).copy()
-    counts = np.full(shape[:2], 100)
-    return IntervalTable(tail, tail, counts, 56, "2024-01-01", "2024-02-29").to_bytes()
-
-
-def _add_model(
-    contents: Contents, version: str, name: str, graph: bytes, encoders: Encoders
-) -> None:
-    files = {MODEL: graph, ENCODERS: encoders.to_bytes(), INTERVALS: _intervals()}
-    manifest = Manifest(
-        version=version,
-        candidate=name,
-        features=FEATURES,
-        contract_hash=feature_contract_hash("store"),
-        calendar="store",
-        training_set="0" * 64,
-        raw_files=(),
-        scored_fit_cutoff="2024-01-01",
-        fit_cutoff="2024-01-01",
-        horizon_days=14,
-        params={},
-        leaderboard=(),
-        libraries={},
-        git_commit=None,
-        run_id=None,
-        created_at="2024-01-01T00:00:00+00:00",
-        files={
-            file: FileEntry(hashlib.sha256(data).hexdigest(), len(data))
-            for file, data in files.items()
-        },
-    ).to_bytes()
-    for file, data in {**files, MANIFEST: manifest}.items():
-        contents.files[model_key(version, file)] = data
-    sha256 = hashlib.sha256(manifest).hexdigest()
-    contents.models[version] = ServingPointer(version, sha256, None).to_bytes()
-
-
-def _add_state(contents: Contents, panel: Panel) -> None:
-    data = panel_to_bytes(panel)
-    sha256, until = hashlib.sha256(data).hexdigest(), str(np.datetime64(panel.end_day, "D"))
-    contents.files[state_key(sha256)] = data
-    contract = feature_contract_hash("store")
-    pointer = StatePointer(sha256, len(data), until, contract, STATE_SCHEMA)
-    contents.states[until] = pointer.to_bytes()
 
 
 class Bucket:
@@ -228,13 +143,6 @@ class Bucket:
             aws_secret_access_key="soak-secret",
             config=Config(retries={"total_max_attempts": 1}, connect_timeout=2, read_timeout=10),
         )
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def sidecar(
