@@ -28,7 +28,12 @@ from scalecast_assets.contract.pointers import read_serving
 from scalecast_assets.contract.store import ObjectNotFound, ObjectStore
 from scalecast_assets.migrations.upgrade import HEAD
 from scalecast_assets.resources.configured import store_of
-from scalecast_assets.resources.postgres_address import HANDED_ON, PSYCOPG2, PostgresAddress
+from scalecast_assets.resources.postgres_address import (
+    HANDED_ON,
+    PATIENCE,
+    PSYCOPG2,
+    PostgresAddress,
+)
 from scalecast_assets.runtime import DAGSTER_SCHEMA, Runtime
 
 POINTERS: Final = (MODEL_POINTER, STATE_POINTER)
@@ -46,7 +51,7 @@ def databases(runtime: Runtime) -> dict[str, tuple[PostgresAddress, tuple[str, .
     if runtime.settings.dagster_database_url is None:
         return {DATABASE_DUMP: (warehouse, (*SCHEMAS, DAGSTER_SCHEMA))}
     url = runtime.dagster_database_url.replace(PSYCOPG2, "", 1)
-    storage = PostgresAddress.parse(url, (*HANDED_ON, "options"))
+    storage = PostgresAddress.parse(url, (*HANDED_ON, *PATIENCE, "options"))
     own = (database.schema_of(storage),)
     return {DATABASE_DUMP: (warehouse, SCHEMAS), DAGSTER_DUMP: (storage, own)}
 
