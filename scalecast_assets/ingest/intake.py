@@ -34,6 +34,7 @@ from scalecast_assets.ingest.ledger import (
     waiting_objects,
 )
 from scalecast_assets.ingest.left_over import forget_decided, rows_at_hand
+from scalecast_assets.ingest.pace import Pace
 from scalecast_assets.ingest.replacements import give_up_unfinished, seal
 from scalecast_assets.ingest.schema import LANDING_LOCK, Connection, ensure_schema, locked
 
@@ -108,7 +109,7 @@ def take_in(
         seen: dict[str, str] = {}
         for info in objects:
             with _named(info.key):
-                outcome = _take(conn, store, work, info, seen)
+                outcome = _take(conn, store, work, info, seen, log)
             if outcome.outcome != "unreadable":
                 seen.setdefault(outcome.sha256, outcome.key)
             log(outcome.message)
@@ -190,6 +191,7 @@ def _take(
     intake: Intake,
     info: ObjectInfo,
     seen: Mapping[str, str],
+    log: Callable[[str], None],
 ) -> FileOutcome:
     assert intake.spool_dir is not None
     begin_attempt(conn, info, intake.run_id)
@@ -207,7 +209,7 @@ def _take(
         archive(store, file)
         asked_for = bool(intake.keys) or intake.again or intake.replace
         seq = next_seq_now(conn) if asked_for else next_seq_at(conn, info.last_modified)
-        outcome = _land(conn, intake, file, info, seq, known)
+        outcome = _land(conn, intake, file, info, seq, known, log)
         if info.last_modified > datetime.now(UTC) + _CLOCKS_DIFFER:
             outcome = replace(outcome, warnings=(*outcome.warnings, _from_the_future(info)))
         return outcome
@@ -246,8 +248,10 @@ def _land(
     info: ObjectInfo,
     seq: int,
     known: LedgerFile | None,
+    log: Callable[[str], None],
 ) -> FileOutcome:
-    landing = Landing(conn, intake.run_id, intake.replace, intake.renames)
+    pace = Pace(info.key, log)
+    landing = Landing(conn, intake.run_id, intake.replace, intake.renames, pace.so_far)
     with conn.transaction():
         landed = landing.land(file, info.key, seq, known)
         _remember(conn, info, file.sha256)

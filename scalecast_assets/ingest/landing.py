@@ -26,6 +26,7 @@ from scalecast_assets.ingest.lines import (
     RejectedLine,
     rejected,
 )
+from scalecast_assets.ingest.pace import nobody_asks
 from scalecast_assets.ingest.reader import RawFile
 from scalecast_assets.ingest.schema import Connection
 
@@ -117,6 +118,8 @@ class Landing:
     run_id: str
     replace: bool = False
     renames: Mapping[str, str] = field(default_factory=dict)
+    so_far: Callable[[int, float], None] = nobody_asks
+    """Is told, block by block, how many rows were sent and which share of the file was read."""
 
     def land(self, file: SpooledFile, key: str, file_seq: int, known: LedgerFile | None) -> Landed:
         """Write the file's rows, rejected lines and ledger row in one transaction.
@@ -161,7 +164,7 @@ class Landing:
             ).format(table=table, seq=sql.Literal(file_seq))
         )
         faults_of = FaultList(csv.writer(faults), file_seq)
-        sent = copy_rows(self.conn, raw, table, faults_of.add)
+        sent = copy_rows(self.conn, raw, table, faults_of.add, self.so_far)
         self.conn.execute(
             sql.SQL(
                 "alter table landing.demand_rows attach partition {table} for values in ({seq});"
@@ -205,6 +208,7 @@ def copy_rows(
     raw: RawFile,
     table: sql.Composable,
     on_faults: Callable[[list[RejectedLine]], None],
+    so_far: Callable[[int, float], None] = nobody_asks,
 ) -> int:
     """COPY the file's rows with FREEZE into a table that this transaction made; returns how many.
 
@@ -221,6 +225,7 @@ def copy_rows(
                 buffer = io.BytesIO()
                 arrow_csv.write_csv(block.rows, buffer, _PLAIN_CSV)
                 copy.write(buffer.getbuffer())
+                so_far(sent, raw.share)
         if cursor.rowcount != sent:
             raise LandingError(
                 f"{raw.name}: sent {sent:,} rows to the landing table, it took"

@@ -50,6 +50,8 @@ class RawFile:
     renames: Mapping[str, str] = field(default_factory=dict)
     block_bytes: int = BLOCK_BYTES
     warnings: list[str] = field(default_factory=list)
+    share: float = 0.0
+    """How much of the file has been read, 0 to 1."""
 
     def __post_init__(self) -> None:
         if self.path.is_dir():
@@ -65,7 +67,10 @@ class RawFile:
                 yield _only(fault)
                 return
             source = gzip.GzipFile(fileobj=raw) if _is_named_gzip(self.name) else raw
-            yield from _Stream(self, source).blocks()
+            size = max(self.path.stat().st_size, 1)
+            for block in _Stream(self, source).blocks():
+                self.share = raw.tell() / size
+                yield block
 
 
 def _is_named_gzip(name: str) -> bool:

@@ -117,10 +117,17 @@ def test_ports_are_on_loopback_unless_asked_otherwise_and_the_ui_only_behind_the
             assert filled_in(port, {}).startswith("127.0.0.1:"), f"{name}: {port}"
 
 
-def test_two_sidecars_are_the_same_and_both_are_known_to_proxy_and_prometheus() -> None:
+def test_two_sidecars_differ_in_their_volume_alone_and_both_are_known_to_proxy_and_prometheus() -> (
+    None
+):
     sidecars = [name for name in SERVICES if SERVICES[name]["image"] == "scalecast-serving"]
     assert len(sidecars) == 2
-    assert SERVICES[sidecars[0]] == SERVICES[sidecars[1]]
+    one, other = (dict(SERVICES[name]) for name in sidecars)
+    assert (one.pop("volumes"), other.pop("volumes")) == (
+        ["kept-1:/var/lib/scalecast"],
+        ["kept-2:/var/lib/scalecast"],
+    )
+    assert one == other
     proxy = (ROOT / "deploy" / "nginx" / "scalecast.conf.template").read_text()
     assert re.findall(r"server (api-\d):8000", proxy) == sidecars
     prometheus = (ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text()
