@@ -88,11 +88,12 @@ def make_stack(aws: Aws) -> dict[str, dict[str, str]]:
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
     """An AWS of its own, since whether policies count is one switch for all of it."""
     port = free_port()
-    server = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=(tmp_path_factory.mktemp("aws") / "log").open("wb"),
-    )
+    with (tmp_path_factory.mktemp("aws") / "log").open("wb") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+        )
     try:
         endpoint = f"http://127.0.0.1:{port}"
         eventually(lambda: fetch(f"{endpoint}/moto-api/data.json")[0] == 200, "moto", 60)
