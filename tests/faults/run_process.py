@@ -35,6 +35,10 @@ PRELOADED = (
 PATIENCE_SECONDS = 900.0
 
 
+MOMENTS: "list[At]" = []
+"""Every one that the tests name."""
+
+
 @dataclass(frozen=True)
 class At:
     """A moment in a process: before or after the nth call of ``module:function`` (or of a method).
@@ -47,6 +51,9 @@ class At:
     when: Literal["before", "after"] = "before"
     call: int = 1
     about: str = ""
+
+    def __post_init__(self) -> None:
+        MOMENTS.append(self)
 
 
 @dataclass(frozen=True)
@@ -91,7 +98,7 @@ def main(
     if disturbance.file_limit is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (disturbance.file_limit,) * 2)
     for name, value in disturbance.altered.items():
-        owner, attribute = _owner(name)
+        owner, attribute = owner_of(name)
         setattr(owner, attribute, value)
     if disturbance.killed:
         kill = os.kill if disturbance.orphans else os.killpg
@@ -127,7 +134,7 @@ def _run(work: Work) -> int:
     return 0 if result.success else 1
 
 
-def _owner(name: str) -> tuple[Any, str]:
+def owner_of(name: str) -> tuple[Any, str]:
     """The module or class that has the attribute, and the attribute's name."""
     module, _, path = name.partition(":")
     *owners, attribute = path.split(".")
@@ -135,7 +142,7 @@ def _owner(name: str) -> tuple[Any, str]:
 
 
 def _arm(at: At, act: Callable[[], object]) -> None:
-    owner, attribute = _owner(at.function)
+    owner, attribute = owner_of(at.function)
     function = getattr(owner, attribute)
     calls = 0
 

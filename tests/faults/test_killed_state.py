@@ -26,7 +26,7 @@ SPOILT: dict[str, Callable[[bytes], bytes]] = {
     [
         pytest.param(At(f"{ASSET}:publish_state"), id="computed and not stored"),
         pytest.param(
-            At("scalecast_assets.promotion.switching:_swap"), id="stored and not pointed to"
+            At("scalecast_assets.promotion.switching:swap_pointer"), id="stored and not pointed to"
         ),
         pytest.param(At("os:replace", about=STATE_POINTER), id="pointer half written"),
         pytest.param(At(f"{ASSET}:publish_state", "after"), id="pointed to and nothing told"),

@@ -27,7 +27,7 @@ WHILE_PROMOTING = {
     "a version claimed and empty": At(f"{PROMOTES}:claim_version", "after"),
     "half of a bundle's files": At("os:replace", about="/encoders.json"),
     "all files and no manifest": At(f"{PUBLISHES}:_create", about="manifest.json"),
-    "manifest and no pointer": At("scalecast_assets.promotion.switching:_swap"),
+    "manifest and no pointer": At("scalecast_assets.promotion.switching:swap_pointer"),
     "pointer half written": At("os:replace", about="serving/model.json"),
     "pointer and no record": At(f"{PROMOTES}:record_promotion"),
     "recorded and nothing told": At(f"{PROMOTES}:record_promotion", "after"),
