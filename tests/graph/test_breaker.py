@@ -16,7 +16,7 @@ import pytest
 from scalecast_assets import keys
 from scalecast_assets.assets import dbt as dbt_asset
 from scalecast_assets.assets.ingestion import RawFormat, demand_data, raw_demand, raw_files
-from scalecast_assets.checks import expectations, gates
+from scalecast_assets.checks import gates, judging
 from scalecast_assets.checks.expectations import raw_demand_suite
 from scalecast_assets.contract.pointers import read_serving, read_state_pointer
 from scalecast_assets.ingest.intake import READABLE
@@ -190,7 +190,7 @@ def test_what_the_suite_has_not_judged_is_not_published_until_it_is(
             raise RuntimeError("the suite broke")
 
         with monkeypatch.context() as patch:
-            patch.setattr(expectations, "ask", raises)
+            patch.setattr(judging, "ask", raises)
             broken = ingestion.run()
         assert "the suite broke" in failures(broken)["raw_demand_suite"]
         assert keys.DEMAND_DATA not in materialized(broken)
