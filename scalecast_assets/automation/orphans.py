@@ -23,9 +23,7 @@ def killed_runs(context: dg.SensorEvaluationContext, warehouse: WarehouseResourc
     with warehouse.connect() as connection:
         for run in old:
             if not lives(run.run_id, connection) and _still_started(context.instance, run.run_id):
-                context.instance.report_run_failed(
-                    run, "The run's process was killed, or ended itself."
-                )
+                context.instance.report_run_failed(run, GONE)
                 reported += 1
     return dg.SkipReason(f"{len(old) - reported} runs live; {reported} reported as killed")
 
