@@ -67,6 +67,8 @@ def folder(tmp_path: Path) -> Path:
     shipped = yaml.safe_load((ROOT / "dagster.yaml").read_text())
     del shipped["storage"]
     (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(shipped))
+    # Two processes that make the tables of SQLite at once trip over each other.
+    dg.DagsterInstance.from_config(str(tmp_path)).dispose()
     return tmp_path
 
 
@@ -190,7 +192,8 @@ def test_every_step_of_the_graph_is_of_the_ingest_or_of_the_training_or_of_neith
 def fitting(folder: Path, url: str, seconds: float, name: str) -> "subprocess.Popen[bytes]":
     """A run that trains, begun by hand."""
     command = [sys.executable, "-c", FITTING, str(folder), url, str(seconds), name]
-    return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+    with (folder / f"{name}.log").open("wb") as log:
+        return subprocess.Popen(command, cwd=ROOT, stderr=log)
 
 
 def times(folder: Path) -> list[str]:
@@ -206,7 +209,8 @@ def test_two_trainings_begun_by_hand_take_turns(folder: Path, database_url: str)
         fitting(folder, database_url, 1.0, "A") as first,
         fitting(folder, database_url, 1.0, "B") as second,
     ):
-        assert first.wait(60) == second.wait(60) == 0
+        ended = [first.wait(60), second.wait(60)]
+    assert ended == [0, 0], [(folder / f"{name}.log").read_text()[-3000:] for name in "AB"]
     happened = times(folder)
     one, other = happened[0][0], happened[2][0]
     assert happened == [f"{one} began", f"{one} ended", f"{other} began", f"{other} ended"]

@@ -1,13 +1,14 @@
 """A Postgres URL: what each library is told of it, and what is refused by name."""
 
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 import sqlalchemy
 from psycopg.conninfo import conninfo_to_dict
 
 from scalecast_assets import runtime
-from scalecast_assets.resources.postgres_address import PSYCOPG2, PostgresAddress
+from scalecast_assets.resources.postgres_address import PATIENCE, PSYCOPG2, PostgresAddress
 from scalecast_assets.settings import Settings, SettingsError, variable
 from serving.settings import OWN_VARIABLES
 
@@ -57,7 +58,7 @@ def test_libpq_sqlalchemy_and_dbt_are_told_of_the_same_place(url: str, tmp_path:
     assert {name: str(value) for name, value in told.items()} == PLACES[url]
     variables = runtime.attached(Settings(home=tmp_path, database_url=url)).environment
     for name, part in PROFILE.items():
-        assert variables[name] == PLACES[url].get(part, ""), name
+        assert variables[name] == PLACES[url].get(part, PATIENCE.get(part, "")), name
     assert PostgresAddress.parse(address.url(PSYCOPG2)) == address
 
 
@@ -93,15 +94,17 @@ def test_what_cannot_be_used_is_named_without_the_password(
 
 
 def test_dagster_has_a_schema_of_the_warehouse_unless_it_has_a_database(tmp_path: Any) -> None:
+    patience = urlencode(PATIENCE)
     url = "postgresql://u:p@h:1/db?sslmode=require"
     beside = runtime.attached(Settings(home=tmp_path, database_url=url))
     assert beside.dagster_database_url == (
-        "postgresql+psycopg2://u:p@h:1/db?sslmode=require&options=-csearch_path%3Ddagster"
+        f"postgresql+psycopg2://u:p@h:1/db?{patience}&sslmode=require"
+        "&options=-csearch_path%3Ddagster"
     )
     other = "postgres://u:p@h:2/dagster?options=-csearch_path%3Dours"
     apart = runtime.attached(Settings(home=tmp_path, database_url=url, dagster_database_url=other))
     assert apart.dagster_database_url == (
-        "postgresql+psycopg2://u:p@h:2/dagster?options=-csearch_path%3Dours"
+        f"postgresql+psycopg2://u:p@h:2/dagster?{patience}&options=-csearch_path%3Dours"
     )
 
 

@@ -55,4 +55,5 @@ def test_compose_has_no_default_password_and_nothing_listens_beyond_loopback() -
     assert re.findall(r"\$\{\w*(?:PASSWORD|KEY)\w*:-", text) == []
     ports = [port for s in document["services"].values() for port in s.get("ports", [])]
     assert ports
-    assert all(port.startswith("127.0.0.1:") for port in ports)
+    loopback = ("127.0.0.1:", "${PROXY_ADDRESS:-127.0.0.1}:")
+    assert [port for port in ports if not port.startswith(loopback)] == []
