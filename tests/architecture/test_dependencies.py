@@ -60,10 +60,11 @@ def test_every_dependency_is_imported_or_has_another_use(
 ) -> None:
     declared = project()["project"]
     asked = declared["optional-dependencies"][extra] if extra else declared["dependencies"]
+    distributions = metadata.packages_distributions()
     used = {
         canonicalize_name(distribution)
         for package in imported(*folders)
-        for distribution in metadata.packages_distributions().get(package, ())
+        for distribution in distributions.get(package, ())
     }
     assert wanted(asked) - used - set(NOT_IMPORTED) == set()
 
