@@ -205,6 +205,21 @@ def test_whoever_types_while_the_page_loads_is_not_disturbed(
         assert field.input_value() == "PROD_B"
 
 
+def test_enter_right_after_the_last_letter_counts_however_slow_the_list_is(
+    browser: Browser, api: httpx.Client
+) -> None:
+    with opened(browser, str(api.base_url)) as page:
+        is_drawn(page, "PROD_A in STORE_001")
+        held: list[Route] = []
+        page.route("**/series?*", lambda route: held.append(route), times=1)
+        page.get_by_role("combobox", name="Product").fill("prod_b")
+        page.keyboard.press("Enter")
+        becomes(page, lambda: bool(held))
+        page.wait_for_timeout(300)  # longer than the page waits for the next letter
+        held[0].continue_()
+        is_drawn(page, "PROD_B in STORE_001")
+
+
 def read(text: str) -> tuple[float, ...]:
     """The bounds of ``13.0 to 22.5``."""
     return tuple(float(part) for part in text.split(" to "))

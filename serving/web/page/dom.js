@@ -27,10 +27,13 @@ export const id = (text) => h("bdi", { class: "id", title: text }, text);
 // What is shown, with the exact number behind it.
 export const number = (value, text) => h("data", { value: String(value) }, text);
 
+// Works once nobody has asked for `wait` milliseconds; `cancel` takes back what was asked.
 export function debounced(wait, work) {
   let timer = 0;
-  return (...given) => {
+  const ask = (...given) => {
     clearTimeout(timer);
     timer = setTimeout(() => work(...given), wait);
   };
+  ask.cancel = () => clearTimeout(timer);
+  return ask;
 }

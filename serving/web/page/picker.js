@@ -112,6 +112,7 @@ export class Picker {
 
   // Whoever types faster than the server lists gets what was typed, not what was listed before.
   async enter(isOpen) {
+    this.search.cancel(); // it would begin the list anew, and this would wait for nothing
     const text = this.input.value.trim();
     const isBehind = this.isTyped && (!isOpen || this.listedFor !== text);
     if (isBehind || !isOpen) await this.open(this.isTyped ? text : "");
