@@ -12,6 +12,7 @@ checked first.
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -60,6 +61,7 @@ def _mlflow(folder: Path, port: int) -> tuple[list[str], dict[str, str]]:
         "import mlflow.xgboost, xgboost; b = xgboost.Booster(); b.load_model('model.json');"
         "mlflow.xgboost.save_model(b, 'saved')"
     )
+    shutil.rmtree(folder / "saved", ignore_errors=True)  # of an earlier run
     subprocess.run([folder / "bin" / "python", "-c", save], cwd=folder, check=True)
     options = ["--env-manager", "local", "--workers", "1", "--port", str(port)]
     command = [str(folder / "bin" / "mlflow"), "models", "serve", "-m", str(folder / "saved")]
