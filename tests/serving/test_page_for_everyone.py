@@ -212,12 +212,14 @@ def test_enter_right_after_the_last_letter_counts_however_slow_the_list_is(
         is_drawn(page, "PROD_A in STORE_001")
         held: list[Route] = []
         page.route("**/series?*", lambda route: held.append(route), times=1)
-        page.get_by_role("combobox", name="Product").fill("prod_b")
+        field = page.get_by_role("combobox", name="Product")
+        field.fill("prod_b")
         page.keyboard.press("Enter")
         becomes(page, lambda: bool(held))
         page.wait_for_timeout(300)  # longer than the page waits for the next letter
         held[0].continue_()
         is_drawn(page, "PROD_B in STORE_001")
+        assert field.input_value() == "PROD_B"
 
 
 def read(text: str) -> tuple[float, ...]:
