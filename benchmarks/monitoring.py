@@ -34,7 +34,6 @@ from scalecast_assets.ingest.schema import Connection, ensure_schema
 from scalecast_assets.monitoring.coming import ComingForecasts
 from scalecast_assets.monitoring.comparable_rows import NewDays, read_new_rows, read_reference_rows
 from scalecast_assets.monitoring.handover import hand_over
-from scalecast_assets.monitoring.schema import ensure_monitoring
 from scalecast_assets.monitoring.scoring import score_due_days
 from scalecast_assets.monitoring.served import Served
 from scalecast_assets.resources.embedded_postgres import EmbeddedPostgres
@@ -138,7 +137,7 @@ def measure(size: Size, onnx: bytes, folder: Path, server_url: str) -> None:
         connection.execute("drop schema if exists features cascade")
         connection.execute("drop schema if exists ml cascade")
         ensure_schema(connection)
-        ensure_monitoring(connection)
+        ensure_schema(connection)
         fill(connection, size.series)
         now = time.perf_counter()
         panel = read_panel(server_url, "store")

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, LiteralString
 from psycopg.rows import dict_row
 
 from scalecast_assets.alerting.cause import NEWS, Cause, Kind, Look
-from scalecast_assets.ingest.schema import Connection, ensure_schema
+from scalecast_assets.ingest.schema import Connection
 
 Event = Literal["raised", "cleared"]
 
@@ -43,11 +43,6 @@ class Delivery:
 _COLUMNS: Final[LiteralString] = (
     "alert_id, kind, subject, headline, what, to_do, files, run_id, since, raised_at, cleared_at"
 )
-
-
-def ensure_tables(conn: Connection) -> None:
-    """Make the tables where they are missing; safe to call from several processes at once."""
-    ensure_schema(conn)
 
 
 @contextmanager

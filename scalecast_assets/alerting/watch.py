@@ -11,7 +11,7 @@ from scalecast_assets.alerting.cause import Cause, Finder, clean
 from scalecast_assets.alerting.delivery import Report, deliver
 from scalecast_assets.alerting.wording import read_served
 from scalecast_assets.contract.store import ObjectStore
-from scalecast_assets.ingest.schema import Connection
+from scalecast_assets.ingest.schema import Connection, ensure_schema
 from scalecast_assets.resources.alerts import AlertChannels
 
 
@@ -45,7 +45,7 @@ def look(
     """Bring the book up to date, and every channel up to date with the book."""
     seen = Seen()
     with connect() as conn:
-        book.ensure_tables(conn)
+        ensure_schema(conn)
         with book.alone(conn, "look") as held:
             if held:
                 _update(conn, finders(conn), channels, seen, announce_cleared)

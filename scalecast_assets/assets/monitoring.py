@@ -18,11 +18,10 @@ from scalecast_assets.contract.challenger import SPLIT
 from scalecast_assets.contract.pointers import read_serving
 from scalecast_assets.contract.store import ObjectStore
 from scalecast_assets.forecasting.live_accuracy import Accuracy, ScoredDays
-from scalecast_assets.ingest.schema import Connection, locked
+from scalecast_assets.ingest.schema import MONITORING_LOCK, Connection, ensure_schema, locked
 from scalecast_assets.monitoring.coming import ComingForecasts
 from scalecast_assets.monitoring.handover import HandedOver, hand_over
 from scalecast_assets.monitoring.rivals import compared
-from scalecast_assets.monitoring.schema import MONITORING_LOCK, ensure_monitoring
 from scalecast_assets.monitoring.scoring import read_scored_days, score_due_days
 from scalecast_assets.monitoring.served import (
     NothingServed,
@@ -64,7 +63,7 @@ def _forecasts_asset() -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[None]:
         # Under the lock the pointers are read, too: who writes last has seen the newest.
         with warehouse.connect() as connection, locked(connection, MONITORING_LOCK):
-            ensure_monitoring(connection)
+            ensure_schema(connection)
             try:
                 served = Served.read(store.store())
             except NothingServed as nothing:
@@ -142,7 +141,7 @@ def _live_accuracy_asset(feature_gates: Sequence[dg.AssetCheckKey]) -> dg.Assets
         require_gates(context, *feature_gates)
         with warehouse.connect() as connection, locked(connection, MONITORING_LOCK):
             require_tested_features(connection, pipeline.calendar_mode)
-            ensure_monitoring(connection)
+            ensure_schema(connection)
             store_days = score_due_days(connection)
             try:
                 manifest = served_manifest(store.store())

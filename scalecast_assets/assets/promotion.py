@@ -41,8 +41,8 @@ from scalecast_assets.contract.store import ObjectStore
 from scalecast_assets.forecasting.artefact import Exhibit
 from scalecast_assets.forecasting.bundle_contents import bundle_files, manifest_fields
 from scalecast_assets.forecasting.training_set import TrainingSet
+from scalecast_assets.ingest.schema import ensure_schema
 from scalecast_assets.monitoring.retraining import settle_requests
-from scalecast_assets.monitoring.schema import ensure_monitoring
 from scalecast_assets.promotion.publishing import claim_version, publish_bundle
 from scalecast_assets.promotion.switching import ConcurrentPromotion, promote, publish_state
 from scalecast_assets.resources.feature_rows import read_panel
@@ -88,7 +88,7 @@ def _promoted_model_asset() -> dg.AssetsDefinition:
         ended = _carry_out(context, warehouse, store.store(), pipeline)
         with warehouse.connect() as connection:
             record_promotion(connection, ended)
-            ensure_monitoring(connection)
+            ensure_schema(connection)
             settle_requests(
                 connection,
                 training_set=ended.training_set_sha256,

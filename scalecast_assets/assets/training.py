@@ -19,8 +19,8 @@ from scalecast_assets.forecasting import artefact
 from scalecast_assets.forecasting.budget import DEFAULT_BUDGETS, Budget
 from scalecast_assets.forecasting.candidates import candidate
 from scalecast_assets.forecasting.training_set import SnapshotSummary, TrainingSet, write_snapshot
+from scalecast_assets.ingest.schema import ensure_schema
 from scalecast_assets.monitoring.retraining import take_requests
-from scalecast_assets.monitoring.schema import ensure_monitoring
 from scalecast_assets.resources.feature_rows import snapshot_batches
 from scalecast_assets.resources.model_records import (
     current_training_set,
@@ -109,7 +109,7 @@ def _training_set_asset(feature_gates: Sequence[dg.AssetCheckKey]) -> dg.AssetsD
         require_gates(context, *feature_gates)
         summary = _take_snapshot(context.run.run_id, warehouse, store.store(), pipeline)
         with warehouse.connect() as connection:
-            ensure_monitoring(connection)
+            ensure_schema(connection)
             for request in take_requests(connection, context.run.run_id):
                 context.log.info(f"retraining for {request.cause}: {request.reason}")
         return dg.MaterializeResult(

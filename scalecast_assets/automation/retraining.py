@@ -15,10 +15,9 @@ from scalecast_assets.automation.back_off import wait_after
 from scalecast_assets.automation.feed import UNFINISHED, ingests
 from scalecast_assets.automation.jobs import RETRAIN
 from scalecast_assets.ingest.merge import is_empty
-from scalecast_assets.ingest.schema import Connection
+from scalecast_assets.ingest.schema import Connection, ensure_schema
 from scalecast_assets.ingest.wording import counted
 from scalecast_assets.monitoring.retraining import RetrainRequest, ask_on, waiting_requests
-from scalecast_assets.monitoring.schema import ensure_monitoring
 from scalecast_assets.resources.turns import TRAINING_TAG, UNDER_WAY, loads_by_hand
 from scalecast_assets.resources.warehouse import WarehouseResource
 
@@ -48,7 +47,7 @@ def _build_schedule(cron_schedule: str) -> dg.ScheduleDefinition:
         with warehouse.connect() as conn:
             if is_empty(conn):
                 return dg.SkipReason("the warehouse is empty: there is nothing to train on")
-            ensure_monitoring(conn)
+            ensure_schema(conn)
             moment = context.scheduled_execution_time
             asked = ask_on(conn, "schedule", f"{moment:%Y-%m-%d %H:%M %Z}, as scheduled")
         return dg.SkipReason(
@@ -73,7 +72,7 @@ def _build_sensor() -> dg.SensorDefinition:
         context: dg.SensorEvaluationContext, warehouse: WarehouseResource
     ) -> dg.SensorResult | dg.SkipReason:
         with warehouse.connect() as conn:
-            ensure_monitoring(conn)
+            ensure_schema(conn)
             requests = waiting_requests(conn)
             if not requests:
                 return dg.SkipReason("nobody asks for a retraining")

@@ -21,7 +21,7 @@ from scalecast_assets.contract.columns import MAX_PRICE, MAX_QUANTITY
 from scalecast_assets.ingest import lines, rules
 from scalecast_assets.ingest.rules import RULES
 
-_SESSION: Final = "-c work_mem=256MB -c enable_mergejoin=off"
+_SESSION: Final = "-c search_path=landing -c work_mem=256MB -c enable_mergejoin=off"
 """Hashes and sorts in memory; the planner overrates merging with the few series that stand out."""
 
 _STRUCTURE: Final = (lines.COLUMNS_ARE_COMPLETE, lines.LINES_ARE_WELL_FORMED, lines.FILE_HAS_ROWS)
@@ -65,7 +65,7 @@ def ask(
         ("rows", "demand_rows", _expectations_of_rows()),
         ("warnings", "demand_rows", _expectations_that_warn(file_seqs)),
     ):
-        asset = source.add_table_asset(name, table_name=f"{table}_on_trial", schema_name="landing")
+        asset = source.add_table_asset(name, table_name=f"{table}_on_trial")
         batch = asset.add_batch_definition_whole_table("all")
         suite = context.suites.add(gx.ExpectationSuite(name, expectations=expectations))
         validation = gx.ValidationDefinition(name=name, data=batch, suite=suite)

@@ -18,14 +18,13 @@ from scalecast_assets.contract.bundle import Manifest
 from scalecast_assets.contract.store import ObjectNotFound, ObjectStore
 from scalecast_assets.forecasting.drift import Drift, FeatureDrift, measure_drift
 from scalecast_assets.forecasting.live_accuracy import Accuracy, Promise, held_against
-from scalecast_assets.ingest.schema import Connection
+from scalecast_assets.ingest.schema import Connection, ensure_schema
 from scalecast_assets.monitoring.comparable_rows import (
     new_days,
     read_new_rows,
     read_reference_rows,
 )
 from scalecast_assets.monitoring.retraining import Cause, record_drift, request_retraining
-from scalecast_assets.monitoring.schema import ensure_monitoring
 from scalecast_assets.monitoring.scoring import read_scored_days
 from scalecast_assets.monitoring.served import NothingServed, promised_wape, served_manifest
 from scalecast_assets.resources.object_store import ObjectStoreResource
@@ -98,7 +97,7 @@ def _warning(name: str, cause: Cause, judge: Judge, description: str) -> dg.Asse
         pipeline: PipelineResource,
     ) -> dg.AssetCheckResult:
         with warehouse.connect() as connection:
-            ensure_monitoring(connection)
+            ensure_schema(connection)
             try:
                 manifest = served_manifest(store.store())
                 verdict = judge(Scene(connection, warehouse, store.store(), pipeline, manifest))

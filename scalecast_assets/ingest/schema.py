@@ -16,6 +16,7 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 LANDING_LOCK: Final = "scalecast.landing"
 VERDICT_LOCK: Final = "scalecast.verdict"
 PUBLISH_LOCK: Final = "scalecast.publish"
+MONITORING_LOCK: Final = "scalecast.monitoring"
 
 
 def ensure_schema(conn: Connection) -> None:

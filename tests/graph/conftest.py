@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,7 +42,11 @@ def materialized_all(
     DirectoryStore(home / "store").upload(raw, "raw/first.csv")
     with remembering(home) as instance:
         world = World(home, name, postgres_server.url(name), instance)
-        yield world, world.run()
+        with warnings.catch_warnings():
+            # Dagster's packages warn of their own, and any test may be the first to come here.
+            warnings.simplefilter("default")
+            result = world.run()
+        yield world, result
     drop_database(postgres_server, name)
 
 

@@ -13,6 +13,7 @@ from scalecast_assets.alerting.gates import open_breakers, refused_promotion
 from scalecast_assets.alerting.runs import RunHistory
 from scalecast_assets.checks.gates import MODEL_GATES
 from scalecast_assets.definitions import build_definitions
+from scalecast_assets.ingest.schema import ensure_schema
 from tests.factories_files import GOOD
 from tests.graph.alert_shop import MODEL, Behaviour, Shop, build_assets
 from tests.graph.altered_models import predicts, refit_gives
@@ -97,7 +98,7 @@ def causes(world: World, *run_ids: str) -> list[Cause]:
     tested = [k for k in graph.asset_check_keys if k.asset_key.to_user_string() in tables]
     history = RunHistory([*MODEL_GATES, *tested], [keys.RAW_DEMAND])
     with psycopg.connect(world.database_url, autocommit=True) as conn:
-        book.ensure_tables(conn)
+        ensure_schema(conn)
         look = book.read_look(conn, [])
         found = [
             *open_breakers(world.instance, conn, {"features": tested})(look),

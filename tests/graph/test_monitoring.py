@@ -22,8 +22,8 @@ from psycopg.rows import dict_row
 from scalecast_assets import keys
 from scalecast_assets.checks.world import AS_PROMISED, RESEMBLES
 from scalecast_assets.contract.layout import MODEL_POINTER, STATE_POINTER
+from scalecast_assets.ingest.schema import ensure_schema
 from scalecast_assets.monitoring.retraining import RetrainRequest, waiting_requests
-from scalecast_assets.monitoring.schema import ensure_monitoring
 from scalecast_assets.resources.embedded_postgres import PostgresServer
 from serving.forecaster import Forecaster, Question
 from serving.model import load_model
@@ -111,7 +111,7 @@ def rows_of(world: World, query: str) -> list[dict[str, Any]]:
 
 def requests(world: World) -> list[RetrainRequest]:
     with psycopg.connect(world.database_url) as connection:
-        ensure_monitoring(connection)
+        ensure_schema(connection)
         return waiting_requests(connection)
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from scalecast_assets import keys
 from scalecast_assets.definitions import build_definitions
+from scalecast_assets.ingest.schema import ensure_schema
 from scalecast_assets.monitoring.retraining import request_retraining, waiting_requests
-from scalecast_assets.monitoring.schema import ensure_monitoring
 from tests.graph.command import Shell
 from tests.graph.world import World, failures
 
@@ -63,7 +63,7 @@ def test_the_daily_job_leaves_what_the_next_run_and_the_served_model_need(world:
     assert world.pointer
     assert {world.pointer.version, world.pointer.previous} == {weak, "1.0.0"} == set(world.versions)
     with psycopg.connect(world.database_url, autocommit=True) as connection:
-        ensure_monitoring(connection)
+        ensure_schema(connection)
         request_retraining(connection, "drift", weak, reason="r", evidence={}, run_id="of old")
         assert len(waiting_requests(connection)) == 1
     result = world.run(keys.MODEL_COMPARISON, keys.PROMOTED_MODEL, keys.SERVING_STATE)

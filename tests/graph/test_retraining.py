@@ -12,9 +12,8 @@ import pytest
 from scalecast_assets import keys
 from scalecast_assets.automation.retraining import SCHEDULE, SENSOR
 from scalecast_assets.definitions import build_definitions
-from scalecast_assets.ingest.schema import Connection
+from scalecast_assets.ingest.schema import Connection, ensure_schema
 from scalecast_assets.monitoring.retraining import ask_on, request_retraining, waiting_requests
-from scalecast_assets.monitoring.schema import ensure_monitoring
 from scalecast_assets.resources import turns
 from scalecast_assets.resources.warehouse import WarehouseResource
 from scalecast_assets.settings import Settings, SettingsError
@@ -34,7 +33,7 @@ class Office:
         self.instance = instance
         self.definitions = build_definitions(Settings(home=home))
         self.resources = {"warehouse": WarehouseResource(url=pipeline.url)}
-        ensure_monitoring(pipeline.conn)
+        ensure_schema(pipeline.conn)
 
     def clock_strikes(self) -> str:
         context = dg.build_schedule_context(
@@ -159,7 +158,7 @@ def test_runs_that_fail_before_they_take_the_request_are_tried_ever_later(office
 
 def test_a_training_takes_what_waits_once_it_has_its_training_set(world: World) -> None:
     with psycopg.connect(world.database_url, autocommit=True) as conn:
-        ensure_monitoring(conn)
+        ensure_schema(conn)
         assert drift(conn)
         assert ask_on(conn, "schedule", "Monday")
         result = world.run(keys.TRAINING_SET)
@@ -173,7 +172,7 @@ def test_a_training_takes_what_waits_once_it_has_its_training_set(world: World) 
 
 def test_a_training_that_is_refused_leaves_the_request_to_the_next(world: World) -> None:
     with psycopg.connect(world.database_url, autocommit=True) as conn:
-        ensure_monitoring(conn)
+        ensure_schema(conn)
         ask_on(conn, "schedule", "Monday")
         conn.execute(
             "insert into warehouse.changed_ranges (store_id, from_date, file_seq)"
@@ -185,7 +184,7 @@ def test_a_training_that_is_refused_leaves_the_request_to_the_next(world: World)
 
 def test_tables_of_before_take_the_new_causes(database_url: str) -> None:
     with psycopg.connect(database_url, autocommit=True) as conn:
-        ensure_monitoring(conn)
+        ensure_schema(conn)
         conn.execute(
             "drop table ml.retrain_requests, warehouse.schema_version;"
             " create table ml.retrain_requests ("
@@ -198,7 +197,7 @@ def test_tables_of_before_take_the_new_causes(database_url: str) -> None:
             " constraint retrain_requests_once unique (cause, model_version));"
         )
         assert drift(conn)
-        ensure_monitoring(conn)
+        ensure_schema(conn)
         assert ask_on(conn, "schedule", "Monday")
         assert not ask_on(conn, "schedule", "Monday")
         assert not drift(conn)

@@ -7,15 +7,14 @@ import psycopg
 import pytest
 
 from scalecast_assets.contract.store import DirectoryStore
-from scalecast_assets.ingest.schema import Connection
-from scalecast_assets.monitoring.schema import ensure_monitoring
+from scalecast_assets.ingest.schema import Connection, ensure_schema
 
 
 @pytest.fixture
 def connection(database_url: str) -> Iterator[Connection]:
     """A database with the tables of monitoring, and those of dbt as far as they are read."""
     with psycopg.connect(database_url, autocommit=True, prepare_threshold=None) as opened:
-        ensure_monitoring(opened)
+        ensure_schema(opened)
         opened.execute(
             """
             create schema features;

@@ -6,14 +6,13 @@ import numpy as np
 import psycopg
 import pytest
 
-from scalecast_assets.ingest.schema import Connection
+from scalecast_assets.ingest.schema import Connection, ensure_schema
 from scalecast_assets.monitoring.retraining import (
     request_retraining,
     settle_requests,
     take_request,
     waiting_requests,
 )
-from scalecast_assets.monitoring.schema import ensure_monitoring
 
 TABLES = ("forecasts", "forecast_days", "drift", "retrain_requests")
 
@@ -91,7 +90,7 @@ def test_tables_that_are_there_are_not_touched_again(
     with psycopg.connect(database_url) as dashboard:
         dashboard.execute("select * from ml.live_accuracy")
         connection.execute("set lock_timeout = '2s'")
-        ensure_monitoring(connection)
+        ensure_schema(connection)
         dashboard.rollback()
     assert connection.execute("select count(*) from ml.live_accuracy").fetchone() == (0,)
 
@@ -101,8 +100,8 @@ def test_a_table_from_before_forecasts_had_intervals_gets_their_columns(
 ) -> None:
     connection.execute("alter table ml.forecasts drop column lower, drop column upper")
     connection.execute("drop table warehouse.schema_version")
-    ensure_monitoring(connection)
-    ensure_monitoring(connection)
+    ensure_schema(connection)
+    ensure_schema(connection)
     insert = (
         "insert into ml.forecasts (origin, model_version, store_id, product_id, date, horizon,"
         " forecast, seasonal_naive, source, store_open, price, promotion, data_until, lower, upper)"
@@ -127,7 +126,7 @@ def test_tables_from_before_there_were_challengers_hold_what_was_served(
         " ('2024-01-01', '1.0.0', 'S', '2024-01-02', 1, true, 1, 5)"
     )
     connection.execute("drop table warehouse.schema_version")  # from before there were numbers
-    ensure_monitoring(connection)
+    ensure_schema(connection)
     assert connection.execute("select role from ml.forecast_days").fetchall() == [("champion",)]
     assert connection.execute("select * from ml.challenger_accuracy").fetchall() == []
     with pytest.raises(psycopg.errors.CheckViolation):

@@ -10,7 +10,7 @@ import pytest
 
 from scalecast_assets.alerting import book
 from scalecast_assets.alerting.cause import KINDS, NEWS, Cause, Kind
-from scalecast_assets.ingest.schema import Connection
+from scalecast_assets.ingest.schema import Connection, ensure_schema
 
 NOW = dt.datetime(2026, 11, 25, 12, 0, tzinfo=dt.UTC)
 HOUR = dt.timedelta(hours=1)
@@ -31,7 +31,7 @@ def cause(subject: str = "raw_demand", kind: Kind = "run_failed", **given: objec
 @pytest.fixture
 def conn(database_url: str) -> Iterator[Connection]:
     with psycopg.connect(database_url, autocommit=True) as connection:
-        book.ensure_tables(connection)
+        ensure_schema(connection)
         yield connection
 
 
@@ -101,7 +101,7 @@ def test_texts_that_postgres_cannot_hold_are_written_all_the_same(conn: Connecti
 def test_the_tables_may_be_made_by_many_at_once(database_url: str) -> None:
     def make(_: int) -> bool:
         with psycopg.connect(database_url, autocommit=True) as connection:
-            book.ensure_tables(connection)
+            ensure_schema(connection)
             return book.open_alerts(connection) == []
 
     with ThreadPoolExecutor(8) as pool:

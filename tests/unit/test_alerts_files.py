@@ -13,7 +13,7 @@ from scalecast_assets.alerting import book
 from scalecast_assets.alerting.cause import Cause
 from scalecast_assets.alerting.files import LOOK_UPS, refused_files, stale_feed
 from scalecast_assets.contract.objects import ObjectStore, StoreUnavailable
-from scalecast_assets.ingest.schema import Connection
+from scalecast_assets.ingest.schema import Connection, ensure_schema
 
 REASON = "price_is_positive: 1 line, first line 4, price '0': not above zero"
 
@@ -69,7 +69,7 @@ class Ledger:
 @pytest.fixture
 def ledger(database_url: str, store: ObjectStore) -> Iterator[Ledger]:
     with psycopg.connect(database_url, autocommit=True) as conn:
-        book.ensure_tables(conn)
+        ensure_schema(conn)
         yield Ledger(conn, store)
 
 

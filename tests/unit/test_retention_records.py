@@ -10,10 +10,8 @@ import dagster as dg
 import psycopg
 import pytest
 
-from scalecast_assets.alerting import book
 from scalecast_assets.checks.guard import require_gates
-from scalecast_assets.ingest.schema import LANDING_LOCK
-from scalecast_assets.monitoring.schema import ensure_monitoring
+from scalecast_assets.ingest.schema import LANDING_LOCK, ensure_schema
 from scalecast_assets.resources.turns import wait_for_training
 from scalecast_assets.retention.database import plan_alerts
 from scalecast_assets.retention.local_files import plan_local_files, remove_local
@@ -21,6 +19,7 @@ from scalecast_assets.retention.policy import Policy
 from scalecast_assets.retention.purge import Places, Report, purge
 from scalecast_assets.retention.runs import needed_runs, plan_runs
 from tests.factories_files import Pipeline, line
+from tests.graph.command import eventually
 
 LATER = datetime.now(UTC) + timedelta(days=200)
 POLICY = Policy(
@@ -149,7 +148,7 @@ def test_landed_rows_of_decided_files_go_and_those_that_wait_stay(
 def test_rows_of_old_origins_go_and_their_sums_stay(
     pipeline: Pipeline, instance: dg.DagsterInstance
 ) -> None:
-    ensure_monitoring(pipeline.conn)
+    ensure_schema(pipeline.conn)
     for origin in ("2023-01-01", "2023-10-15", "2023-10-16", "2024-03-14"):
         pipeline.conn.execute(
             "insert into ml.forecasts values (%s::date, '1.0.0', 'S1', 'P1', %s::date + 1, 1, 5, 5,"
@@ -180,6 +179,10 @@ def test_what_a_training_writes_is_left_alone_while_one_is_under_way(
         report = purged(pipeline, instance)
         assert of_area(report, "training_sets") == []
         assert "a training is under way" in report.notes[0]
+        backend = training.info.backend_pid
+    gone = "select 1 from pg_stat_activity where pid = %s"
+    # A closed connection's locks go when its server process does, a moment later.
+    eventually(lambda: not pipeline.conn.execute(gone, (backend,)).fetchall(), "training ended")
     assert of_area(purged(pipeline, instance), "training_sets") == ["ab" * 32]
     with psycopg.connect(pipeline.url, autocommit=True) as training:
         wait_for_training(training, lambda text: pytest.fail(text))
@@ -267,7 +270,7 @@ def test_alerts_go_when_their_cause_is_long_gone_and_open_ones_stay(
 ) -> None:
     conn, days = pipeline.conn, timedelta(days=1)
     assert of_area(purged(pipeline, instance), "ml.alerts") == [], "nobody has looked yet"
-    book.ensure_tables(conn)
+    ensure_schema(conn)
     now = datetime.now(UTC)
     cleared = {"long ago": now - 181 * days, "lately": now - 179 * days, "open": None}
     for name, at in cleared.items():
