@@ -5,6 +5,7 @@ Dagster loads; it reads the environment when it is called, not at import.
 """
 
 import os
+from collections.abc import Set
 from typing import Any
 
 import dagster as dg
@@ -43,7 +44,7 @@ def build_definitions(settings: Settings, **overrides: Any) -> dg.Definitions:
     features = build_dbt_assets(DBT_PROJECT, settings.home, list(demand_data.check_keys))
     feature_gates = sorted(features.check_keys)
     retrain_requests, schedules = build_retraining(settings.retrain_cron)
-    return dg.Definitions(
+    graph = dg.Definitions(
         assets=[
             raw_files,
             raw_demand,
@@ -63,7 +64,7 @@ def build_definitions(settings: Settings, **overrides: Any) -> dg.Definitions:
             ),
         ],
         jobs=[*build_jobs(), build_rebuild_job()],
-        schedules=[*schedules, build_retention(settings)],
+        schedules=[*schedules, build_retention(settings, lambda: checks_of(graph))],
         sensors=[
             killed_runs,
             build_feed_sensor(
@@ -84,6 +85,12 @@ def build_definitions(settings: Settings, **overrides: Any) -> dg.Definitions:
         executor=dg.in_process_executor,
         resources=build_resources(settings) | overrides,
     )
+    return graph
+
+
+def checks_of(graph: dg.Definitions) -> Set[dg.AssetCheckKey]:
+    """Return every check of the graph, those of dbt's tests included."""
+    return graph.resolve_asset_graph().asset_check_keys
 
 
 def build_resources(settings: Settings) -> dict[str, Any]:

@@ -4,7 +4,7 @@ What sets data and training in motion is in ``automation/``; what is purged, and
 ``retention/``.
 """
 
-from collections.abc import Set
+from collections.abc import Callable, Set
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -45,13 +45,6 @@ def policy_of(settings: Settings) -> Policy:
     )
 
 
-def known_checks(settings: Settings) -> Set[dg.AssetCheckKey]:
-    """Every check of the graph; a run that is started by hand does not tell them."""
-    from scalecast_assets.definitions import build_definitions  # which has imported this module
-
-    return build_definitions(settings).resolve_asset_graph().asset_check_keys
-
-
 def build_rebuild_job() -> Any:
     """Return the job; Dagster does not export the type of one that is not resolved yet."""
     return dg.define_asset_job(
@@ -69,8 +62,14 @@ def build_rebuild_job() -> Any:
     )
 
 
-def build_retention(settings: Settings) -> dg.ScheduleDefinition:
-    """Return the job ``retention`` on its daily schedule, which runs unless somebody stops it."""
+def build_retention(
+    settings: Settings, known_checks: Callable[[], Set[dg.AssetCheckKey]]
+) -> dg.ScheduleDefinition:
+    """Return the job ``retention`` on its daily schedule, which runs unless somebody stops it.
+
+    ``known_checks`` tells every check of the graph, once there is one: a purge started by hand
+    knows only its own job.
+    """
     policy, home = policy_of(settings), settings.home
 
     @dg.op(description="Remove what nothing needs and is older than the settings keep.")
@@ -80,9 +79,8 @@ def build_retention(settings: Settings) -> dg.ScheduleDefinition:
         warehouse: WarehouseResource,
         store: ObjectStoreResource,
     ) -> None:
-        checks = known_checks(settings)
         with warehouse.connect() as conn:
-            places = Places(conn, store.store(), home, context.instance, checks)
+            places = Places(conn, store.store(), home, context.instance, known_checks())
             report = purge(
                 places,
                 policy,

@@ -11,7 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from scalecast_assets.commands.progress import Progress
-from scalecast_assets.maintenance import known_checks, policy_of
+from scalecast_assets.definitions import build_definitions, checks_of
+from scalecast_assets.maintenance import policy_of
 from scalecast_assets.resources.configured import store_of
 from scalecast_assets.retention.purge import Places, Report, purge
 from scalecast_assets.runtime import Runtime
@@ -23,7 +24,7 @@ LISTED: Final = 200
 def purge_now(runtime: Runtime, *, dry_run: bool) -> Report:
     """Do what the daily job ``retention`` does, at once."""
     progress = Progress()
-    checks = known_checks(runtime.settings)
+    checks = checks_of(build_definitions(runtime.settings))
     with (
         dg.DagsterInstance.get() as instance,
         psycopg.connect(
