@@ -37,7 +37,6 @@ class Progress:
         self.console = console or Console(stderr=True, highlight=False, soft_wrap=True)
         self._running: dict[str, float] = {}
         self._made: dict[str, Mapping[str, Any]] = {}
-        self._checks_passed = 0
         self._status: Status | None = None
 
     def started(self, step: str) -> None:
@@ -88,9 +87,8 @@ class Progress:
         self._made[key] = metadata
 
     def checked(self, name: str, passed: bool, warns: bool, description: str | None) -> None:
-        """Print a check that did not pass; count one that did."""
+        """Print a check that did not pass."""
         if passed:
-            self._checks_passed += 1
             return
         mark = "[yellow]![/]" if warns else "[red]✗[/]"
         self.console.print(f"  {mark} {escape(name)}: {escape(description or 'did not pass')}")
@@ -100,11 +98,6 @@ class Progress:
         if self._status is not None:
             self._status.stop()
             self._status = None
-
-    @property
-    def checks_passed(self) -> int:
-        """How many checks passed so far."""
-        return self._checks_passed
 
 
 def _plain(value: Any) -> str:

@@ -6,7 +6,6 @@ nothing: every member's name, type, shape and range is checked, nothing is unpic
 is wrong is one :class:`StateError`. Where states are kept and pointed to is in ``bundle.py``.
 """
 
-import hashlib
 import json
 import zipfile
 from collections.abc import Mapping
@@ -124,11 +123,6 @@ def panel_from_bytes(data: bytes) -> Panel:
     )
     _check_values(panel)
     return panel
-
-
-def state_sha256(data: bytes) -> str:
-    """Name the state: the sha256 of its bytes, in hexadecimal."""
-    return hashlib.sha256(data).hexdigest()
 
 
 def _read_members(data: bytes) -> dict[str, NDArray[Any]]:
