@@ -4,7 +4,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-[ -e .env ] || python3 - <<'PYTHON'
+python3 - <<'PYTHON'
 import runpy, sys
 from pathlib import Path
 # Without the installed command: this one module needs nothing but Python.

@@ -5,6 +5,7 @@ Read from the environment (a ``.env`` in the working directory fills what is not
 """
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
@@ -97,6 +98,11 @@ class Settings(BaseSettings):
     dagster_database_url: str | None = Field(
         default=None,
         description="Postgres of Dagster's own storage; unset: the warehouse's, schema dagster.",
+    )
+    reader_password: SecretStr | None = Field(
+        default=None,
+        min_length=16,
+        description="Of the role scalecast_reader, which only reads; `setup-store` makes it.",
     )
     dagster_config: Path | None = Field(
         default=None,
@@ -396,6 +402,7 @@ def _explain(error: ValidationError) -> str:
     for item in error.errors():
         name = variable(str(item["loc"][0])) if item["loc"] else "settings"
         message = item["msg"].removeprefix("Value error, ")
-        found = f", found {item['input']!r}" if item["loc"] and "url" not in name.lower() else ""
+        told = item["loc"] and not re.search("url|password", name.lower())
+        found = f", found {item['input']!r}" if told else ""
         lines.append(f"{name}: {message}{found}" if item["loc"] else message)
     return "; ".join(lines)

@@ -75,12 +75,16 @@ def doctor(as_json: bool) -> None:
 )
 @AS_JSON
 def init_env(file: Path, as_json: bool) -> None:
-    """Write a .env for docker-compose.yml, with passwords made for you."""
+    """Write a .env for docker-compose.yml, with passwords made for you.
+
+    What a file that is there already lacks is added to it; nothing in it is changed.
+    """
     from scalecast_assets.commands.init_env import write_env
 
-    write_env(file)
-    said = f"{file}: written, readable by you only. Next: docker compose up -d --build"
-    click.echo(json.dumps({"file": str(file)}) if as_json else said)
+    added = write_env(file)
+    what = f"{', '.join(added)} added" if added else "nothing was missing"
+    said = f"{file}: {what}. Next: docker compose up -d --build"
+    click.echo(json.dumps({"file": str(file), "added": added}) if as_json else said)
 
 
 @click.command(
@@ -91,7 +95,11 @@ def init_env(file: Path, as_json: bool) -> None:
 @click.option(
     "--versioning/--no-versioning", default=False, help="Have the bucket keep old versions."
 )
-@click.option("--database", is_flag=True, help="Make the schemas of the database, too.")
+@click.option(
+    "--database",
+    is_flag=True,
+    help="Make the database's schemas, too, and the role of SCALECAST_READER_PASSWORD.",
+)
 @AS_JSON
 def setup_store(only_check: bool, versioning: bool, database: bool, as_json: bool) -> None:
     """Make the bucket if it is not there, and ask whether it keeps what promotion relies on.
@@ -99,15 +107,15 @@ def setup_store(only_check: bool, versioning: bool, database: bool, as_json: boo
     With --check an existing bucket is asked besides whether it keeps versions, is encrypted, is
     closed to the public and gets rid of what is old; nothing of it is changed.
     """
-    from scalecast_assets.commands.setup_store import check, print_answers, set_up
+    from scalecast_assets.commands.setup_store import check, print_answers, set_up, set_up_database
 
     if only_check and (versioning or database):
         raise click.UsageError("--check makes nothing: leave out --versioning and --database")
     settings = Settings.load()
     answers = check(settings) if only_check else set_up(settings, versioning=versioning)
     if database:
-        with running():
-            pass
+        with running() as runtime:
+            answers += set_up_database(runtime)
     if as_json:
         click.echo(json.dumps([asdict(answer) for answer in answers], indent=2))
     else:

@@ -1,11 +1,13 @@
 """``scalecast init-env``: a ``.env`` for docker-compose.yml, with passwords made here.
 
-Nothing has a default password; whoever loses the file makes a new one, for new volumes.
+Nothing has a default password; whoever loses the file makes a new one, for new volumes. Called
+again after an upgrade, it adds what the new release asks for.
 """
 
 import base64
 import hashlib
 import os
+import re
 import secrets
 from pathlib import Path
 from typing import Final
@@ -13,52 +15,61 @@ from typing import Final
 BYTES: Final = 24
 """Of randomness in each password."""
 
-_TEMPLATE: Final = """\
+_HEAD: Final = """\
 # Made by `scalecast init-env`, for docker-compose.yml. Keep it out of version control.
-# These passwords go into the volumes when those are first made; a new file does not change them.
-
-POSTGRES_PASSWORD={postgres}
-
-# The store inside docker-compose.yml. For AWS or another service, set these to its keys.
-AWS_ACCESS_KEY_ID={access_key}
-AWS_SECRET_ACCESS_KEY={secret_key}
-AWS_REGION=us-east-1
-
-GRAFANA_PASSWORD={grafana}
-
-# Whoever may change things in the Dagster UI: name "operator", password {ui}
-UI_PASSWORD_SHA={ui_sha}
+# POSTGRES_PASSWORD and the store's keys go into the volumes when those are first made; to write
+# others here does not change them.
 """
 
 
-class EnvFileExists(FileExistsError):
-    """There is such a file already; it may hold the only copy of its passwords."""
+def write_env(path: Path) -> list[str]:
+    """Write the file, readable by its owner only; return the names that were added.
 
-
-def write_env(path: Path) -> None:
-    """Write the file, readable by its owner only.
-
-    Raises:
-        EnvFileExists: it is there already.
+    To a file that is there already, what it lacks is added: it may hold the only copy of the rest.
     """
-    ui = _password()
-    text = _TEMPLATE.format(
-        postgres=_password(),
-        access_key=f"scalecast{secrets.token_hex(4)}",
-        secret_key=_password(),
-        grafana=_password(),
-        ui=ui,
-        ui_sha=htpasswd_sha(ui),
-    )
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        raise EnvFileExists(
-            f"{path} is there already, and may hold the only copy of its passwords. Move it away "
-            "to have a new one made"
-        ) from None
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
+        there = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        there = None
+    named = set(re.findall(r"^\s*(?:export\s+)?(\w+)\s*=", there or "", re.MULTILINE))
+    added: list[str] = []
+    text = _HEAD if there is None else "\n" * (there != "" and not there.endswith("\n"))
+    for comment, values in _passwords():
+        missing = {name: value for name, value in values.items() if name not in named}
+        if missing:
+            lines = [comment, *(f"{name}={value}" for name, value in missing.items())]
+            text += "\n" + "".join(f"{line}\n" for line in lines if line)
+            added += missing
+    if added:
+        how = os.O_CREAT | os.O_EXCL if there is None else os.O_APPEND
+        with os.fdopen(os.open(path, os.O_WRONLY | how, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+    return added
+
+
+def _passwords() -> list[tuple[str, dict[str, str]]]:
+    """Return what there is to set, each with the comment above it."""
+    ui = _password()
+    return [
+        ("", {"POSTGRES_PASSWORD": _password()}),
+        (
+            "# Of the role that Grafana reads with. Another one counts from the next start.",
+            {"READER_PASSWORD": _password()},
+        ),
+        (
+            "# The store in docker-compose.yml. For AWS or another service, set these to its keys.",
+            {
+                "AWS_ACCESS_KEY_ID": f"scalecast{secrets.token_hex(4)}",
+                "AWS_SECRET_ACCESS_KEY": _password(),
+                "AWS_REGION": "us-east-1",
+            },
+        ),
+        ("", {"GRAFANA_PASSWORD": _password()}),
+        (
+            f'# Whoever may change things in the Dagster UI: name "operator", password {ui}',
+            {"UI_PASSWORD_SHA": htpasswd_sha(ui)},
+        ),
+    ]
 
 
 def htpasswd_sha(password: str) -> str:

@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+import psycopg
 from rich.console import Console
 from rich.markup import escape
 
 from scalecast_assets.contract.store import ObjectStore, PreconditionFailed, S3Store, StoreError
 from scalecast_assets.resources.configured import store_of, store_resource
+from scalecast_assets.resources.reader_role import READER, ensure_reader
+from scalecast_assets.runtime import Runtime
 from scalecast_assets.settings import Settings
 
 PROBE: Final = "probe"
@@ -38,6 +41,16 @@ def set_up(settings: Settings, *, versioning: bool) -> list[Answer]:
     if all(answer.holds for answer in answers):
         answers += verify(store)
     return answers
+
+
+def set_up_database(runtime: Runtime) -> list[Answer]:
+    """Make the role that only reads, if it is given a password; the schemas are there by now."""
+    password = runtime.settings.reader_password
+    if password is None:
+        return []
+    with psycopg.connect(runtime.database_url) as connection:
+        ensure_reader(connection, password.get_secret_value())
+    return [Answer(f"Role {READER}", True, "reads everything, writes nothing")]
 
 
 def check(settings: Settings) -> list[Answer]:

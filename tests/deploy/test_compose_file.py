@@ -100,7 +100,7 @@ def test_no_password_has_a_default_and_init_env_makes_them_all(tmp_path: Any) ->
     made = dict(line.split("=", 1) for line in lines if line and line[0] != "#")
     assert needed == {
         "POSTGRES_PASSWORD", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "GRAFANA_PASSWORD",
-        "UI_PASSWORD_SHA",
+        "UI_PASSWORD_SHA", "READER_PASSWORD",
     }  # fmt: skip
     assert all(len(made[name]) >= 16 for name in needed)
     with pytest.raises(AssertionError, match="run scalecast init-env"):

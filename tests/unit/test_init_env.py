@@ -6,11 +6,10 @@ import re
 import stat
 from pathlib import Path
 
-import pytest
 import yaml  # type: ignore[import-untyped]
 from dotenv import dotenv_values
 
-from scalecast_assets.commands.init_env import EnvFileExists, write_env
+from scalecast_assets.commands.init_env import write_env
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -42,11 +41,22 @@ def test_the_password_for_people_is_the_one_whose_hash_the_proxy_gets(tmp_path: 
     assert dotenv_values(tmp_path / ".env")["UI_PASSWORD_SHA"] == "{SHA}" + digest
 
 
-def test_a_file_that_is_there_is_never_overwritten(tmp_path: Path) -> None:
-    (tmp_path / ".env").write_text("POSTGRES_PASSWORD=the only copy\n")
-    with pytest.raises(EnvFileExists, match="may hold the only copy"):
-        write_env(tmp_path / ".env")
-    assert (tmp_path / ".env").read_text() == "POSTGRES_PASSWORD=the only copy\n"
+def test_what_a_file_lacks_is_added_and_nothing_in_it_is_changed(tmp_path: Path) -> None:
+    """After an upgrade that asks for one password more."""
+    file = tmp_path / ".env"
+    before = "# mine\nexport POSTGRES_PASSWORD=the only copy\nUI_PASSWORD_SHA=its hash"
+    file.write_text(before)
+    added = write_env(file)
+    assert "READER_PASSWORD" in added
+    assert not {"POSTGRES_PASSWORD", "UI_PASSWORD_SHA"} & set(added)
+    assert file.read_text().startswith(f"{before}\n\n")
+    assert 'name "operator"' not in file.read_text()  # of a password that is not the one in force
+    given = dotenv_values(file)
+    assert given["POSTGRES_PASSWORD"] == "the only copy"
+    assert all(given[name] for name in added)
+    after = file.read_text()
+    assert write_env(file) == []
+    assert file.read_text() == after
 
 
 def test_compose_has_no_default_password_and_nothing_listens_beyond_loopback() -> None:

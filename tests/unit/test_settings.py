@@ -103,6 +103,13 @@ def test_a_malformed_value_is_named_with_what_was_expected(
     assert words in str(error.value)
 
 
+def test_a_password_that_is_too_short_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCALECAST_READER_PASSWORD", "short one")
+    with pytest.raises(SettingsError, match="READER_PASSWORD") as refused:
+        Settings.load()
+    assert "short one" not in str(refused.value)
+
+
 def test_a_password_in_a_malformed_url_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SCALECAST_DATABASE_URL", "postgre://shop:sesame@host/db")
     with pytest.raises(SettingsError) as error:
