@@ -42,7 +42,7 @@ lock:
 	@$(or $(PYTHON),python3.11) -m venv .venv-lock
 	@.venv-lock/bin/python -m pip install --quiet --upgrade setuptools packaging '.[dev]'
 	@.venv-lock/bin/python deploy/lock.py
-	@rm -rf .venv-lock
+	@rm -rf .venv-lock build
 	@git diff --stat -- '*.lock'
 
 # Leaves .scalecast, the data and models, alone.

@@ -7,6 +7,7 @@ Read from the environment (a ``.env`` in the working directory fills what is not
 import os
 import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
 
@@ -391,9 +392,11 @@ def _refuse_unknown(environment: Mapping[str, str]) -> None:
     known = {variable(field) for field in Settings.model_fields} | FOREIGN
     unknown = sorted(n for n in environment if n.startswith(PREFIX) and n not in known)
     if unknown:
+        alike = get_close_matches(unknown[0], known, n=1)
+        meant = f" (did you mean {alike[0]}?)" if alike else ""
         raise SettingsError(
-            f"{unknown[0]} is not a setting of ScaleCast. Remove it, or correct its name; "
-            f"known ones: {', '.join(sorted(known))}"
+            f"{unknown[0]} is not a setting of ScaleCast. Remove it, or correct its name{meant}; "
+            "`scalecast settings` lists them"
         )
 
 

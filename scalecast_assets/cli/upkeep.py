@@ -10,6 +10,9 @@ import click
 from scalecast_assets.cli.common import AS_JSON, DONE, FAILED, examples, running
 from scalecast_assets.settings import Settings
 
+MARGIN = 35
+"""Columns before the description of a setting."""
+
 
 @click.command(epilog=examples("scalecast status", "scalecast status --json"))
 @AS_JSON
@@ -27,14 +30,17 @@ def status(as_json: bool) -> None:
 def settings(as_json: bool) -> None:
     """List every setting with its default and what it is for."""
     from scalecast_assets.commands.reporting import settings_table
+    from scalecast_assets.commands.terminal import console_for, hung
 
     table = settings_table()
     if as_json:
         click.echo(json.dumps(table, indent=2))
         return
+    console = console_for()
     for row in table:
-        click.echo(f"{row['name']:<34} {row['description']}")
-        click.echo(f"{'':<34} default: {row['default']}")
+        said = f"{row['description']}\ndefault: {row['default']}"
+        about = hung(said, console, first=MARGIN, indent=MARGIN)
+        console.print(f"{row['name']:<34} {about}", markup=False)
 
 
 @click.command(

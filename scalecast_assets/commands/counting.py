@@ -18,6 +18,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from scalecast_assets.commands.terminal import console_for
+
 QUIET_SECONDS: Final = 10.0
 """Between two lines where there is no terminal."""
 
@@ -27,7 +29,7 @@ class Counter:
 
     def __init__(self, unit: str, console: Console | None = None) -> None:
         """Count ``unit``, a plural; print to ``console`` (default: standard error)."""
-        self.console = console or Console(stderr=True, highlight=False, soft_wrap=True)
+        self.console = console or console_for(stderr=True)
         self._unit = unit
         self._task: TaskID | None = None
         self._since = self._said = monotonic()

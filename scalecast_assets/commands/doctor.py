@@ -17,11 +17,11 @@ from typing import Final, Literal
 from urllib.parse import urlsplit
 
 import psycopg
-from rich.console import Console
 from rich.markup import escape
 
 from scalecast_assets.commands.services import API_PORT, HOST, UI_PORT
 from scalecast_assets.commands.setup_store import verify
+from scalecast_assets.commands.terminal import console_for, hung
 from scalecast_assets.migrations.upgrade import HEAD, SchemaTooNew, check_known, read_version
 from scalecast_assets.resources.configured import alert_channels, store_of, store_resource
 from scalecast_assets.resources.postgres_address import PostgresAddress
@@ -36,6 +36,9 @@ CLOCK: Final = timedelta(minutes=5)
 """S3 refuses signatures of clocks further off (15 minutes); ours warns before."""
 
 OLDEST_POSTGRES: Final = 150_000
+
+MARGIN: Final = 17
+"""Columns before what was found."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +167,8 @@ def _database(settings: Settings) -> Finding:
             schema = read_version(connection)
     except psycopg.Error as error:
         said = " ".join(str(error).split()).replace(address.password or "\0", "…")
-        return Finding("Database", "bad", f"{address}: {said}", "Start it, or correct the URL.")
+        to_do = f"Start it, or correct {variable('database_url')}."
+        return Finding("Database", "bad", f"{address}: {said}", to_do)
     found = f"Postgres {version // 10_000} at {address}"
     if version < OLDEST_POSTGRES:
         return Finding("Database", "bad", found, "Use Postgres 15 or later.")
@@ -210,11 +214,15 @@ def _credentials(settings: Settings) -> Finding:
 
 def _store(settings: Settings) -> Finding:
     url = settings.resolved_store_url
-    failed = [answer for answer in verify(store_of(settings)) if not answer.holds]
-    if not failed:
-        return Finding("Store", "good", f"{url} keeps conditional writes")
-    found = f"{url}: {failed[0].question}: no. {failed[0].detail}"
-    return Finding("Store", "bad", found, "Run `scalecast setup-store`; see docs/operations.md.")
+    answers = verify(store_of(settings))
+    if not answers[0].holds:
+        to_do = "Then ask again. A bucket that is missing is made by `scalecast setup-store`."
+        return Finding("Store", "bad", answers[0].detail, to_do)
+    if failed := [answer for answer in answers if not answer.holds]:
+        found = f"{url}: {failed[0].question}: no. {failed[0].detail}"
+        to_do = "Use a store that does (docs/deployment.md): promotions could be overwritten."
+        return Finding("Store", "bad", found, to_do)
+    return Finding("Store", "good", f"{url} keeps conditional writes")
 
 
 def _clock(settings: Settings) -> Finding:
@@ -224,9 +232,8 @@ def _clock(settings: Settings) -> Finding:
         if told is not None
     }
     if not others:
-        return Finding(
-            "Clock", "good", f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC; there is no other"
-        )
+        found = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC; no other clock could be asked"
+        return Finding("Clock", "good", found)
     found = ", ".join(f"{seconds:.0f} s from the {name}'s" for name, seconds in others.items())
     if max(others.values()) <= CLOCK.total_seconds():
         return Finding("Clock", "good", found)
@@ -235,10 +242,17 @@ def _clock(settings: Settings) -> Finding:
 
 
 def _store_time(settings: Settings) -> datetime | None:
+    from botocore.exceptions import BotoCoreError, ClientError
+
     if not settings.resolved_store_url.startswith("s3://"):
         return None
     name = urlsplit(settings.resolved_store_url).netloc
-    answer = store_resource(settings).client().head_bucket(Bucket=name)
+    try:
+        answer = store_resource(settings).client().head_bucket(Bucket=name)
+    except ClientError as error:  # as S3 answers whose clock is wrong
+        answer = error.response
+    except BotoCoreError:  # The store's own finding says it.
+        return None
     told = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
     return parsedate_to_datetime(told) if told else None
 
@@ -264,9 +278,13 @@ def _alerts(settings: Settings) -> Finding:
 
 def print_findings(findings: Sequence[Finding]) -> None:
     """Print one line a finding, and what to do under those that are not good."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = console_for()
     marks = {"good": "[green]✓[/]", "warning": "[yellow]![/]", "bad": "[red]✗[/]"}
     for finding in findings:
-        console.print(f"  {marks[finding.standing]} {finding.name:<12} {escape(finding.found)}")
-        if finding.to_do:
-            console.print(f"    {'':<12} {escape(finding.to_do)}")
+        found, to_do = (
+            escape(hung(text, console, first=MARGIN, indent=MARGIN))
+            for text in (finding.found, finding.to_do)
+        )
+        console.print(f"  {marks[finding.standing]} {finding.name:<12} {found}")
+        if to_do:
+            console.print(f"{' ' * MARGIN}{to_do}")

@@ -19,6 +19,7 @@ from scalecast_assets.automation.jobs import EVERYTHING, RETRAIN
 from scalecast_assets.commands.passes import run_passes, undecided_files
 from scalecast_assets.commands.progress import Progress
 from scalecast_assets.commands.runner import RunResult, execute
+from scalecast_assets.commands.terminal import console_for, fitted, hung
 from scalecast_assets.commands.uploads import Given, upload
 from scalecast_assets.contract.bundle import read_manifest
 from scalecast_assets.contract.intervals import DEFAULT_LEVEL
@@ -43,6 +44,9 @@ COLUMNS: Final = {
     "one_step_mae": "1-step MAE",
     "fit_seconds": "fit s",
 }
+SPARE: Final = ("r2", "mape", "rmsse", "rmse", "fit_seconds", "one_step_mae", "wape", "bias")
+"""What a narrow terminal is told last, the first of these least."""
+
 NOT_LANDED: Final = "not in the ledger"
 """The state of a file that the ledger does not have: the run ended before it could be landed."""
 
@@ -200,9 +204,7 @@ def retrain(runtime: Runtime) -> Outcome:
 
 def in_words(outcome: Outcome) -> str:
     """Return files, leaderboard and decision for a person, with colours on a terminal."""
-    console = Console(highlight=False, soft_wrap=True)
-    # On a narrower terminal the leaderboard's lines wrap instead of losing digits.
-    console.width = max(console.width, 110)
+    console = console_for()
     with console.capture() as captured:
         _print(outcome, console)
     return captured.get().rstrip()
@@ -212,18 +214,19 @@ def _print(outcome: Outcome, console: Console) -> None:
     for file in outcome.files:
         reason = f": {file['reason']}" if file["reason"] else ""
         text = f"{file['key']}: {file['state']}, {file['rows'] or 0:,} rows{reason}"
-        console.print(text, markup=False)
+        console.print(hung(text, console, first=0, indent=2), markup=False)
         if file.get("page"):
             console.print(f"  What to do: {file['page']}", markup=False)
     promotion = outcome.promotion
     if promotion is None:
-        console.print(f"\n[red]Not finished.[/] {escape(outcome.why)}")
+        console.print(f"\n{_not_finished(outcome.why, console)}")
         console.print(f"What the run printed: {outcome.runs[-1].log_file}", markup=False)
         if outcome.champion:
             console.print(f"Still served: {outcome.champion['name']} {outcome.champion['version']}")
         return
-    console.print(leaderboard_table(promotion.leaderboard))
-    console.print(f"{promotion.outcome.capitalize()}: {promotion.why}", markup=False)
+    console.print(_leaderboard(promotion.leaderboard, console))
+    decision = f"{promotion.outcome.capitalize()}: {promotion.why}"
+    console.print(hung(decision, console, first=0, indent=0), markup=False)
     console.print(f"Served: {promotion.candidate} {promotion.version}, {outcome.seconds:.0f} s.")
     covered = overall(coverage_of({"coverage": outcome.coverage})).get(DEFAULT_LEVEL)
     if covered:
@@ -231,25 +234,40 @@ def _print(outcome: Outcome, console: Console) -> None:
             f"Intervals: {covered.covered:.1%} of the holdout's sales in the {DEFAULT_LEVEL} % one."
         )
     for sentence in [*outcome.waiting, *outcome.unreadable]:
-        console.print(f"[red]Not finished.[/] {escape(sentence)}")
+        console.print(_not_finished(sentence, console))
 
 
-def leaderboard_table(rows: Sequence[dict[str, Any]]) -> Table:
-    """Return the leaderboard as a terminal table, the best first."""
+def _not_finished(why: str, console: Console) -> str:
+    begin = "Not finished. "
+    return f"[red]{begin}[/]{escape(hung(why, console, first=len(begin), indent=0))}"
+
+
+def _leaderboard(rows: Sequence[dict[str, Any]], console: Console) -> Table:
+    """The leaderboard as a table, the best first, with the measures for which there is room."""
+    measures = {title: measure for measure, title in COLUMNS.items()}
+    spare = [COLUMNS[measure] for measure in SPARE]
+    return fitted(
+        lambda titles: _table(rows, {title: measures[title] for title in titles}),
+        list(measures),
+        spare,
+        console,
+    )
+
+
+def _table(rows: Sequence[dict[str, Any]], measures: dict[str, str]) -> Table:
     table = Table(
         title="Holdout forecast from one origin, best first (MAE, RMSE, bias in units per day)",
         title_justify="left",
         box=SIMPLE_HEAD,
         pad_edge=False,
     )
-    columns = tuple(COLUMNS)
     table.add_column("model", no_wrap=True)
-    for column in columns:
-        table.add_column(COLUMNS[column], justify="right", no_wrap=True)
+    for title in measures:
+        table.add_column(title, justify="right", no_wrap=True)
     for row in sorted(rows, key=lambda row: float(row["mae"])):
         name = row["name"]
         style = "dim" if name in keys.REFERENCES else None
-        values = ("–" if row[c] is None else f"{row[c]:.3f}" for c in columns)
+        values = ("–" if row[c] is None else f"{row[c]:.3f}" for c in measures.values())
         table.add_row(name, *values, style=style)
     return table
 

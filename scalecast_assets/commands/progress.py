@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
 
+from scalecast_assets.commands.terminal import console_for, hung
+
 HEADLINES: Final = (
     "files",
     "rows_published",
@@ -28,16 +30,24 @@ HEADLINES: Final = (
 )
 """Metadata worth a place on the step's line, in this order."""
 
+MARGIN: Final = 4
+"""Columns before a step's name."""
+
 
 class Progress:
     """Prints what a run is doing; knows nothing of Dagster."""
 
     def __init__(self, console: Console | None = None) -> None:
         """Print to ``console`` (default: standard error)."""
-        self.console = console or Console(stderr=True, highlight=False, soft_wrap=True)
+        self.console = console or console_for(stderr=True)
         self._running: dict[str, float] = {}
         self._made: dict[str, Mapping[str, Any]] = {}
         self._status: Status | None = None
+        self._steps = self._ended = 0
+
+    def begins(self, steps: int) -> None:
+        """Note that a run begins, and how many steps it has."""
+        self._steps, self._ended = steps, 0
 
     def started(self, step: str) -> None:
         """Note that a step has begun."""
@@ -53,7 +63,8 @@ class Progress:
             self.close()
             return
         now = time.monotonic()
-        text = ", ".join(f"{step} {now - since:.0f} s" for step, since in self._running.items())
+        text = f"{self._ended} of {self._steps} steps done; now " if self._steps else ""
+        text += ", ".join(f"{step} {now - since:.0f} s" for step, since in self._running.items())
         if self._status is None:
             self._status = self.console.status(text)
             self._status.start()
@@ -61,6 +72,7 @@ class Progress:
 
     def succeeded(self, step: str) -> None:
         """Print a finished step with what it made."""
+        self._ended += 1
         seconds = time.monotonic() - self._running.pop(step, time.monotonic())
         made = self._made.pop(step, {})
         facts = ", ".join(
@@ -68,19 +80,22 @@ class Progress:
             for name in HEADLINES
             if name in made
         )
-        self.console.print(
-            f"  [green]✓[/] {escape(step):<24} {seconds:6.1f} s  [dim]{escape(facts)}[/]"
-        )
+        said = f"{step:<24} {seconds:6.1f} s  "
+        facts = hung(facts, self.console, first=MARGIN + len(said), indent=MARGIN)
+        self.console.print(f"  [green]✓[/] {escape(said)}[dim]{escape(facts)}[/]")
 
     def failed(self, step: str, reason: str) -> None:
         """Print a failed step with the reason."""
+        self._ended += 1
         self._running.pop(step, None)
-        self.console.print(f"  [red]✗ {escape(step)}[/]: {escape(reason)}")
+        why = hung(reason, self.console, first=MARGIN + len(step) + 2, indent=MARGIN)
+        self.console.print(f"  [red]✗ {escape(step)}[/]: {escape(why)}")
 
     def note(self, step: str, message: str) -> None:
         """Print something a step wants read, such as a budget that bites."""
-        said = message.removeprefix(f"{step}: ")
-        self.console.print(f"    [dim]{escape(step)}: {escape(said)}[/]")
+        said = f"{step}: {message.removeprefix(f'{step}: ')}"
+        said = hung(said, self.console, first=MARGIN, indent=MARGIN)
+        self.console.print(f"    [dim]{escape(said)}[/]")
 
     def materialized(self, key: str, metadata: Mapping[str, Any]) -> None:
         """Remember what a step made for its line."""
@@ -91,7 +106,9 @@ class Progress:
         if passed:
             return
         mark = "[yellow]![/]" if warns else "[red]✗[/]"
-        self.console.print(f"  {mark} {escape(name)}: {escape(description or 'did not pass')}")
+        said = f"{name}: {description or 'did not pass'}"
+        said = hung(said, self.console, first=MARGIN, indent=MARGIN)
+        self.console.print(f"  {mark} {escape(said)}")
 
     def close(self) -> None:
         """Take the moving line away."""

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from scalecast_assets.commands.progress import Progress
+from scalecast_assets.commands.terminal import console_for
 from scalecast_assets.definitions import build_definitions, checks_of
 from scalecast_assets.maintenance import policy_of
 from scalecast_assets.resources.configured import store_of
@@ -45,8 +46,7 @@ def purge_now(runtime: Runtime, *, dry_run: bool) -> Report:
 
 def in_words(report: Report) -> str:
     """Return what went (or would), what did not and why, for a person."""
-    console = Console(highlight=False, soft_wrap=True)
-    console.width = max(console.width, 110)
+    console = console_for()
     with console.capture() as captured:
         _print(report, console)
     return captured.get().rstrip()

@@ -1,10 +1,10 @@
 """What ``scalecast status``, ``models``, ``rollback`` and ``settings`` read, do and show."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
 import psycopg
 from psycopg.rows import dict_row
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -15,6 +15,7 @@ from scalecast_assets.commands.challenging import (
     served_facts,
     told,
 )
+from scalecast_assets.commands.terminal import console_for, fitted
 from scalecast_assets.contract.bundle import read_manifest
 from scalecast_assets.contract.intervals import DEFAULT_LEVEL
 from scalecast_assets.forecasting.budget import DEFAULT_BUDGETS
@@ -25,6 +26,8 @@ from scalecast_assets.resources.configured import store_of
 from scalecast_assets.runtime import Runtime
 from scalecast_assets.settings import FITTED, TUNED, Settings, variable
 from serving.settings import OWN_VARIABLES
+
+INSIDE: Final = f"in {DEFAULT_LEVEL} % interval"
 
 
 def read_status(runtime: Runtime) -> Facts:
@@ -115,7 +118,7 @@ def print_status(facts: Facts) -> None:
     """Print ``read_status`` for a person."""
     from scalecast_assets.commands.watching import feed_lines
 
-    console = _console()
+    console = console_for()
     rows = facts["warehouse"]
     console.print(f"Home       {facts['home']}\nStore      {facts['store']}", markup=False)
     if rows["rows"]:
@@ -138,7 +141,9 @@ def print_status(facts: Facts) -> None:
     for line in challenger_lines(facts["challenger"], facts["live_comparison"]):
         console.print(line, markup=False)
     console.print(f"State      until {state['data_until']}" if state else "State      none yet")
-    table = Table("file", "state", "rows", "reason", title="Latest files", title_justify="left")
+    table = Table(title="Latest files", title_justify="left")
+    for column in ("file", "state", "rows", "reason"):
+        table.add_column(column, overflow="fold")
     for file in facts["files"]:
         table.add_row(
             escape(file["key"]),
@@ -152,32 +157,34 @@ def print_status(facts: Facts) -> None:
 
 def print_models(facts: Facts) -> None:
     """Print ``read_models`` for a person."""
-    console = _console()
+    console = console_for()
     if not facts["versions"]:
         console.print("No model yet: scalecast run")
         return
-    inside = f"in {DEFAULT_LEVEL} % interval"
-    table = Table("version", "candidate", "holdout MAE", inside, "fitted up to", "made", "")
-    for model in facts["versions"]:
-        mae = model["holdout_mae"]
-        covered = overall(coverage_of(model)).get(DEFAULT_LEVEL)
-        table.add_row(
-            model["version"],
-            model["candidate"],
-            "–" if mae is None else f"{mae:.3f}",
-            "–" if covered is None else f"{covered.covered:.1%}",
-            model["fit_cutoff"],
-            model["created_at"][:16].replace("T", " "),
-            "served" if model["served"] else "challenger" if model["challenges"] else "",
-        )
-    console.print(table)
+    rows = [_model_row(model) for model in facts["versions"]]
+
+    def build(columns: Sequence[str]) -> Table:
+        table = Table(*columns)
+        for row in rows:
+            table.add_row(*(row[column] for column in columns))
+        return table
+
+    spare = ("made", INSIDE, "fitted up to", "holdout MAE")
+    console.print(fitted(build, tuple(rows[0]), spare, console))
 
 
-def _console() -> Console:
-    """Wide enough for the tables: on a narrower terminal lines wrap instead of losing letters."""
-    console = Console(highlight=False, soft_wrap=True)
-    console.width = max(console.width, 110)
-    return console
+def _model_row(model: Facts) -> dict[str, str]:
+    mae = model["holdout_mae"]
+    covered = overall(coverage_of(model)).get(DEFAULT_LEVEL)
+    return {
+        "version": model["version"],
+        "candidate": model["candidate"],
+        "holdout MAE": "–" if mae is None else f"{mae:.3f}",
+        INSIDE: "–" if covered is None else f"{covered.covered:.1%}",
+        "fitted up to": model["fit_cutoff"],
+        "made": model["created_at"][:16].replace("T", " "),
+        "": "served" if model["served"] else "challenger" if model["challenges"] else "",
+    }
 
 
 def _default(value: Any) -> Any:

@@ -80,12 +80,22 @@ def execute(
             cursor = connection.cursor
             for record in connection.records:
                 _follow(record.event_log_entry, result, progress)
+                if record.event_log_entry.dagster_event_type is DagsterEventType.RUN_START:
+                    progress.begins(_steps_of(instance, run_id))
             progress.tick()
             if ended and not connection.has_more:
                 break
             time.sleep(POLL_SECONDS)
     _conclude(instance, result, child.returncode)
     return result
+
+
+def _steps_of(instance: dg.DagsterInstance, run_id: str) -> int:
+    run = instance.get_run_by_id(run_id)
+    if run is None or run.execution_plan_snapshot_id is None:
+        return 0
+    plan = instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id)
+    return len(plan.step_keys_to_execute)
 
 
 @contextmanager

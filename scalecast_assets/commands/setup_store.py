@@ -12,9 +12,9 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 import psycopg
-from rich.console import Console
 from rich.markup import escape
 
+from scalecast_assets.commands.terminal import console_for, hung
 from scalecast_assets.contract.store import ObjectStore, PreconditionFailed, S3Store, StoreError
 from scalecast_assets.resources.configured import store_of, store_resource
 from scalecast_assets.resources.reader_role import READER, ensure_reader
@@ -169,8 +169,9 @@ def _ensure_bucket(client: Any, name: str) -> bool:
 
 def print_answers(answers: Sequence[Answer]) -> None:
     """Print one line for each thing that was asked."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = console_for()
     for answer in answers:
         mark = "[green]✓[/]" if answer.holds else "[red]✗[/]"
         detail = f": {answer.detail}" if answer.detail else ""
-        console.print(f"  {mark} {escape(answer.question + detail)}")
+        said = hung(answer.question + detail, console, first=4, indent=4)
+        console.print(f"  {mark} {escape(said)}")

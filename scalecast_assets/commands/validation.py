@@ -7,10 +7,10 @@ and the answer is put into words.
 from pathlib import Path
 from typing import Any, Final
 
-from rich.console import Console
 from rich.markup import escape
 
 from scalecast_assets.checks.judging import Judgement, Verdict, judge_files
+from scalecast_assets.commands.terminal import console_for, hung
 from scalecast_assets.ingest.refusal import listed, read_refusal, write_report
 from scalecast_assets.ingest.refusal_page import Companions, render
 from scalecast_assets.ingest.schema import VERDICT_LOCK, Connection, locked
@@ -90,18 +90,22 @@ def _rule(judgement: Judgement) -> Facts:
 
 def print_validation(facts: Facts) -> None:
     """Print ``validate`` for a person: the rules, the first lines that break each, the verdict."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = console_for()
     for rule in facts["rules"]:
-        console.print(f"  {_mark(rule)} {rule['name']:<30} [dim]{escape(rule['description'])}[/]")
+        name = f"{rule['name']:<30} "
+        about = hung(rule["description"], console, first=4 + len(name), indent=6)
+        console.print(f"  {_mark(rule)} {name}[dim]{escape(about)}[/]")
         if rule["error"]:
-            console.print(f"      could not be judged: {rule['error']}", markup=False)
+            error = hung(f"could not be judged: {rule['error']}", console, first=6, indent=6)
+            console.print(f"      {error}", markup=False)
         for bad in rule["first_bad_lines"][:SHOWN]:
             where = f"line {bad['line']:,}" + (f", {bad['column']}" if bad["column"] else "")
-            console.print(f"      {where}: {bad['value']!r}: {bad['reason']}", markup=False)
+            said = f"{where}: {bad['value']!r}: {bad['reason']}"
+            console.print(f"      {hung(said, console, first=6, indent=6)}", markup=False)
         if (more := rule["unexpected"] - len(rule["first_bad_lines"][:SHOWN])) > 0:
             console.print(f"      and {more:,} more")
     for warning in facts["warnings"]:
-        console.print(f"  [yellow]![/] {escape(warning)}")
+        console.print(f"  [yellow]![/] {escape(hung(warning, console, first=4, indent=4))}")
     if known := facts["known_as"]:
         console.print(f"  These bytes are known: {known['key']}, {known['state']}.", markup=False)
     verdict = "would be accepted" if facts["accepted"] else "would be refused as a whole"

@@ -94,6 +94,7 @@ def test_an_unknown_setting_is_wrong_usage_in_one_line(
     result = call("run", "--csv", file)
     assert result.exit_code == 2
     assert result.stderr.startswith("scalecast: SCALECAST_HOEM is not a setting")
+    assert "did you mean SCALECAST_HOME?" in result.stderr
     assert result.stderr.count("\n") == 1
 
 

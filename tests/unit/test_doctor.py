@@ -2,8 +2,11 @@
 
 import shutil
 import socket
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import psycopg
 import pytest
@@ -34,6 +37,7 @@ def test_a_database_that_does_not_answer_is_named_without_its_password(tmp_path:
     assert finding.standing == "bad"
     assert "127.0.0.1:1/sales" in finding.found
     assert "S3CR3T" not in finding.found
+    assert "SCALECAST_DATABASE_URL" in finding.to_do
 
 
 def test_a_database_of_a_newer_release_is_found_out(tmp_path: Path, database_url: str) -> None:
@@ -60,8 +64,9 @@ def test_a_store_without_its_service_or_credentials_says_so(
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     findings = found(Settings(home=tmp_path, store_url="s3://bucket"))
     assert findings["Store"].standing == "bad"
+    assert "http://127.0.0.1:1" in findings["Store"].found
     assert "setup-store" in findings["Store"].to_do
-    assert findings["Clock"].standing == "bad"
+    assert findings["Clock"].found.endswith("no other clock could be asked")
     assert findings["Credentials"].found == "from env"
 
 
@@ -72,6 +77,33 @@ def test_a_clock_that_is_far_off_is_found_out(
     assert found(settings)["Clock"].standing == "good"
     monkeypatch.setattr(doctor, "CLOCK", timedelta(seconds=-1))
     assert found(settings)["Clock"].standing == "bad"
+
+
+class AnHourAhead(BaseHTTPRequestHandler):
+    """S3 as it answers a request whose time is wrong: 403, and its own time."""
+
+    def do_HEAD(self) -> None:
+        self.send_response_only(403)
+        self.send_header("Date", format_datetime(datetime.now(UTC) + timedelta(hours=1)))
+        self.end_headers()
+
+    do_GET = do_PUT = do_DELETE = do_HEAD  # noqa: N815
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_clock_for_which_the_store_refuses_us_is_found_out_all_the_same(
+    aws_environment: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), AnHourAhead) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+        findings = found(Settings(home=tmp_path, store_url="s3://bucket"))
+        server.shutdown()
+    assert findings["Store"].standing == "bad"
+    assert findings["Clock"].found.startswith(("3599 s", "3600 s", "3601 s"))
+    assert "NTP" in findings["Clock"].to_do
 
 
 def test_a_look_that_breaks_is_a_finding_and_the_others_go_on(

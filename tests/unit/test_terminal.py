@@ -1,59 +1,26 @@
-"""What a terminal gets and a file does not: completion, colours, moving bars, lines for people."""
+"""What a terminal gets and a file does not: colours, moving bars, lines for people."""
 
 import io
 import logging
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from rich.console import Console
+from rich.table import Table
 
 from scalecast_assets.commands import counting
 from scalecast_assets.commands.counting import Counter
 from scalecast_assets.commands.progress import Progress
+from scalecast_assets.commands.terminal import fitted, hung
 from scalecast_assets.runtime import running
 from scalecast_assets.settings import Settings
 from serving.logs import configure
 from tests.graph.command import SCALECAST, Shell
-
-
-def bash_completes(*words: str) -> set[str]:
-    """What real bash offers for the last word after ``eval "$(scalecast completion bash)"``."""
-    quoted = " ".join(f"'{word}'" for word in words)
-    script = (
-        'eval "$(scalecast completion bash)"; '
-        f"COMP_WORDS=({quoted}); COMP_CWORD={len(words) - 1}; "
-        '_scalecast_completion scalecast; printf "%s\\n" "${COMPREPLY[@]}"'
-    )
-    path = f"{SCALECAST.parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        ["bash", "--norc", "-c", script],
-        env={**os.environ, "PATH": path},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stderr == ""
-    return set(done.stdout.split())
-
-
-def test_bash_completes_verbs_options_and_choices() -> None:
-    assert bash_completes("scalecast", "re") == {"restore", "retrain"}
-    assert "--replace" in bash_completes("scalecast", "run", "--re")
-    assert bash_completes("scalecast", "convert", "") == {
-        "online-retail", "m5", "rossmann", "favorita",
-    }  # fmt: skip
-
-
-@pytest.mark.parametrize(("shell", "word"), [("zsh", "#compdef scalecast"), ("fish", "complete")])
-def test_the_other_shells_get_their_script(shell: str, word: str, tmp_path: Path) -> None:
-    answer = Shell(tmp_path, tmp_path).scalecast("completion", shell)
-    assert (answer.code, answer.err) == (0, "")
-    assert word in answer.out
-    assert f"_SCALECAST_COMPLETE={shell}_complete" in answer.out
 
 
 def on_terminal(*arguments: str, **environment: str) -> bytes:
@@ -83,6 +50,41 @@ def test_colours_are_for_terminals_and_for_those_who_want_them(tmp_path: Path) -
     assert b"\x1b[" in on_terminal("doctor", **home)
     assert b"\x1b[" not in on_terminal("doctor", **home, NO_COLOR="1")
     assert "\x1b" not in Shell(tmp_path / "home", tmp_path).scalecast("doctor").out
+
+
+def test_a_line_that_is_too_long_goes_on_below_its_place_and_breaks_between_words() -> None:
+    narrow = Console(file=io.StringIO(), force_terminal=True, width=30)
+    text = "ten words of two to five letters that do not fit at all"
+    lines = hung(text, narrow, first=10, indent=4).splitlines()
+    assert " ".join(line.strip() for line in lines) == text
+    assert len(lines) == 3
+    assert len(lines[0]) <= 20
+    assert all(len(line) <= 30 and line[:4].isspace() and line[4] != " " for line in lines[1:])
+
+
+def test_where_there_is_no_terminal_lines_stay_whole() -> None:
+    text = "far more than thirty letters on one line"
+    assert hung(text, Console(file=io.StringIO(), width=30), first=10, indent=4) == text
+
+
+@pytest.mark.parametrize(
+    ("width", "shown", "gone"), [(100, "abcd", ""), (30, "abc", "d"), (22, "ac", "d, b")]
+)
+def test_a_table_leaves_out_what_matters_least_until_it_fits(
+    width: int, shown: str, gone: str
+) -> None:
+    def build(columns: Sequence[str]) -> Table:
+        table = Table(*columns)
+        table.add_row(*(column * 6 for column in columns))
+        return table
+
+    written = io.StringIO()
+    console = Console(file=written, force_terminal=True, width=width, no_color=True)
+    console.print(fitted(build, "abcd", ["d", "b", "c"], console))
+    text = written.getvalue()
+    assert {column for column in "abcd" if column * 6 in text} == set(shown)
+    assert (f"No room for: {gone}" in text) == bool(gone)
+    assert max(map(len, re.sub(r"\x1b\[[\d;]*m", "", text).splitlines())) <= width
 
 
 def test_while_postgres_is_up_our_own_console_may_still_be_coloured(
