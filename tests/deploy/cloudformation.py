@@ -17,11 +17,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import boto3
+from moto.cloudformation import parsing  # noqa: F401  # loads moto's models, which ours replace
 from moto.core.common_models import CloudFormationModel
-
-# Knows all models of moto's, which ours replace; so it goes first.
-from moto.cloudformation import parsing  # noqa: F401  # isort: skip
-
 from moto.server import main
 
 REGION = "us-east-1"
