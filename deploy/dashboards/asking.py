@@ -104,7 +104,7 @@ class Sources:
             result = self._get("query_range", {**asked, "start": since, "end": until, "step": step})
         if target.format == "table":
             return [_labels_as_columns(result)]
-        return [_series(target, entry) for entry in result]
+        return [_series(target, entry, step) for entry in result]
 
     def _get(self, path: str, asked: Mapping[str, str | float]) -> list[dict[str, Any]]:
         url = f"{self.prometheus.rstrip('/')}/api/v1/{path}?{urllib.parse.urlencode(asked)}"
@@ -193,8 +193,13 @@ def _moment(value: date) -> datetime:
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-def _series(target: Target, entry: Mapping[str, Any]) -> Frame:
-    found = entry.get("values") or [entry["value"]]
+def _series(target: Target, entry: Mapping[str, Any], step: int) -> Frame:
+    """Return one series, with an empty value where steps are missing: there is no line."""
+    found: list[tuple[float, str]] = []
+    for at, value in entry.get("values") or [entry["value"]]:
+        if found and at - found[-1][0] > 1.5 * step:
+            found.append((found[-1][0] + step, "NaN"))
+        found.append((at, value))
     if target.legend == "__auto":
         raise QueryError("a query of Prometheus needs a legend here: {{label}}")
     label: Callable[[re.Match[str]], str] = lambda name: entry["metric"].get(name[1], "")  # noqa: E731

@@ -160,8 +160,7 @@ def _bar_width(series: Sequence[Series], shown: Range) -> timedelta:
     """Most of the shortest time between two points."""
     times = sorted({time for one in series for time in one.times})
     between = [after - before for before, after in pairwise(times)]
-    shortest: timedelta = min([*between, (shown.until - shown.since) / 30])
-    return shortest * 0.8
+    return min(between, default=(shown.until - shown.since) / 30) * 0.8
 
 
 def _bars_over_texts(axes: "Axes", series: Sequence[Series], shown: Range) -> None:

@@ -88,7 +88,7 @@ def _table(panel: Panel, frames: Sequence[Frame]) -> str:
     columns = [one for one in frame if not panel.config(one.name)["custom"].get("hidden")]
     configs = [panel.config(one.name) for one in columns]
     head = "".join(
-        f"<th{_width(config)}>{_escaped(config.get('displayName', one.name))}</th>"
+        f"<th{_side(one)}{_width(config)}>{_escaped(config.get('displayName', one.name))}</th>"
         for one, config in zip(columns, configs, strict=True)
     )
     n, fits = len(frame[0].values), (panel.h * CELL[1] - HEAD - PADDING) // ROW - 1
@@ -110,8 +110,11 @@ def _cell(column: Field, config: dict[str, Any], at: int) -> str:
     how = config["custom"].get("cellOptions", {}).get("type", "auto")
     colored = how == "color-text" and value is not None
     color = f" style=color:{color_of(value, config)}" if colored else ""
-    side = " class=number" if column.kind == "number" else ""
-    return f"<td{side}{color}>{_escaped(text_of(value, config))}</td>"
+    return f"<td{_side(column)}{color}>{_escaped(text_of(value, config))}</td>"
+
+
+def _side(column: Field) -> str:
+    return " class=number" if column.kind == "number" else ""
 
 
 def _escaped(text: str) -> str:

@@ -6,6 +6,7 @@ nights.
 """
 
 import logging
+import signal
 import tempfile
 import time
 from datetime import timedelta
@@ -30,6 +31,8 @@ from tests.deploy.retailer import NIGHTS, Retailer, customers
 def main(output: Path, nights: int) -> None:
     """Let a retailer live for some weeks and draw the dashboards into OUTPUT."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a background job: nobody would end
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     store = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
     store.start()
     address = "http://{}:{}".format(*store.get_host_and_port())

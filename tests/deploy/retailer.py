@@ -36,7 +36,7 @@ CHANGED, TRIED = 12, 20
 REFUSED = 6
 """The night whose first file is refused, as the last one's is."""
 
-MORNING = dt.time(5, 10, tzinfo=dt.UTC)
+MORNING, CORRECTED = dt.time(5, 10, tzinfo=dt.UTC), dt.time(9, 30, tzinfo=dt.UTC)
 RUNNING = ("QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING")
 Rows = list[list[str]]
 
@@ -47,8 +47,8 @@ class Retailer:
 
     host: Host
     days: dict[dt.date, Rows]
-    began: list[tuple[dt.datetime, dt.date]] = field(default_factory=list)
-    """When each night began to be played, and which day its file ended with."""
+    played: list[tuple[dt.datetime, dt.datetime]] = field(default_factory=list)
+    """When each file was dropped, and when it would have come."""
 
     @classmethod
     def on(cls, host: Host, nights: int) -> "Retailer":
@@ -69,23 +69,30 @@ class Retailer:
         for night, day in enumerate(nights):
             last = night == len(nights) - 1
             if night == REFUSED or last:
-                drop(self.host, self.file([day], f"night_{day}.csv", price="0"))
-                self.settle()
+                self.deliver([day], price="0")
             if last:
                 break  # the corrected file has not come yet
-            self.deliver([day], times=1.6 if night >= CHANGED else 1.0)
+            at = CORRECTED if night == REFUSED else MORNING
+            self.deliver([day], times=1.6 if night >= CHANGED else 1.0, at=at)
             if night == TRIED:
                 self.host.once("code", "challenge", "1.0.0", "--share", "0.3")
         self.move_to_the_mornings()
 
-    def deliver(self, days: Sequence[dt.date], times: float = 1.0) -> None:
+    def deliver(
+        self,
+        days: Sequence[dt.date],
+        times: float = 1.0,
+        price: str | None = None,
+        at: dt.time = MORNING,
+    ) -> None:
         """Drop a file of these days and wait for all that it sets off."""
-        self.began.append((dt.datetime.now(dt.UTC), days[-1]))
-        drop(self.host, self.file(days, f"until_{days[-1]}.csv", times))
-        host, until = self.host, days[-1].isoformat()
-        eventually(lambda: state_until(host) == until, f"{until}: {host.log('daemon')}", 300)
+        began, host, until = dt.datetime.now(dt.UTC), self.host, days[-1].isoformat()
+        self.played.append((began, dt.datetime.combine(days[-1] + dt.timedelta(days=1), at)))
+        drop(host, self.file(days, times, price))
+        if price is None:
+            eventually(lambda: state_until(host) == until, f"{until}: {host.log('daemon')}", 300)
         self.settle()
-        print(f"{until}: {dt.datetime.now(dt.UTC) - self.began[-1][0]}", flush=True)
+        print(f"{until}: {dt.datetime.now(dt.UTC) - began}", flush=True)
 
     def settle(self) -> None:
         """Wait until no run goes on, and none was started for two looks of the sensors."""
@@ -102,10 +109,9 @@ class Retailer:
 
         eventually(nothing_runs, f"the runs' end: {self.host.log('daemon')}", 600)
 
-    def file(
-        self, days: Sequence[dt.date], name: str, times: float = 1.0, price: str | None = None
-    ) -> Path:
-        path = self.host.folder / name
+    def file(self, days: Sequence[dt.date], times: float = 1.0, price: str | None = None) -> Path:
+        """Write the sales of these days, ``times`` as high as they were, to be dropped."""
+        path = self.host.folder / f"until_{days[-1]}.csv"
         with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(RAW_COLUMNS)
@@ -121,15 +127,11 @@ class Retailer:
         return self.host.environment("code")["SCALECAST_DATABASE_URL"]
 
     def move_to_the_mornings(self) -> None:
-        """Move every time that was written in a night to the morning after the night's last day."""
-        moved = [
-            (began, dt.datetime.combine(day + dt.timedelta(days=1), MORNING))
-            for began, day in self.began
-        ]
+        """Move every time that was written since a file was dropped to when it would have come."""
         with psycopg.connect(self.database) as connection:
             connection.execute("create temp table played (began timestamptz, morning timestamptz)")
             with connection.cursor() as cursor:
-                cursor.executemany("insert into played values (%s, %s)", moved)
+                cursor.executemany("insert into played values (%s, %s)", self.played)
             columns = connection.execute(
                 """
                 select table_schema, table_name, column_name from information_schema.columns
