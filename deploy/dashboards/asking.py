@@ -202,8 +202,10 @@ def _series(target: Target, entry: Mapping[str, Any], step: int) -> Frame:
         found.append((at, value))
     if target.legend == "__auto":
         raise QueryError("a query of Prometheus needs a legend here: {{label}}")
-    label: Callable[[re.Match[str]], str] = lambda name: entry["metric"].get(name[1], "")  # noqa: E731
-    name = re.sub(r"\{\{\s*(\w+)\s*\}\}", label, target.legend)
+    labels = entry["metric"]
+    name = re.sub(
+        r"\{\{\s*(\w+)\s*\}\}", lambda label: str(labels.get(label[1], "")), target.legend
+    )
     return [
         Field("time", "time", [datetime.fromtimestamp(float(at), UTC) for at, _ in found]),
         Field(name, "number", [None if value == "NaN" else float(value) for _, value in found]),
