@@ -233,6 +233,9 @@ def _print(outcome: Outcome, console: Console) -> None:
         console.print(
             f"Intervals: {covered.covered:.1%} of the holdout's sales in the {DEFAULT_LEVEL} % one."
         )
+    elif why := outcome.runs[-1].metadata.get(keys.MODEL_COMPARISON, {}).get("no_intervals"):
+        none = f"Intervals: none, {why}."
+        console.print(hung(none, console, first=0, indent=0), markup=False)
     for sentence in [*outcome.waiting, *outcome.unreadable]:
         console.print(_not_finished(sentence, console))
 

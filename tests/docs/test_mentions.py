@@ -147,3 +147,12 @@ def test_a_link_leads_to_a_file_and_to_a_heading_in_it(page: Path) -> None:
         if anchor:
             headings = _HEADING.findall(target.read_text(encoding="utf-8"))
             assert anchor in {slugify(heading, "-") for heading in headings}, f"{page.name}: {link}"
+
+
+def test_the_readme_names_every_verb() -> None:
+    named = {
+        words[1]
+        for _, words in commands_of(ROOT / "README.md")
+        if words[0] == "scalecast" and words[1:]
+    }
+    assert set(cli.commands) - named == set()

@@ -52,6 +52,24 @@ def test_colours_are_for_terminals_and_for_those_who_want_them(tmp_path: Path) -
     assert "\x1b" not in Shell(tmp_path / "home", tmp_path).scalecast("doctor").out
 
 
+def test_what_runs_is_told_with_the_steps_that_are_done_and_fits_a_narrow_terminal() -> None:
+    written = io.StringIO()
+    console = Console(file=written, force_terminal=True, width=60, soft_wrap=True, no_color=True)
+    progress = Progress(console)
+    progress.begins(3)
+    progress.started("raw_demand")
+    progress.materialized("raw_demand", {"files": 1, "rows": 13_586, "data_until": "2024-03-14"})
+    progress.succeeded("raw_demand")
+    progress.started("training_set")
+    progress.tick()
+    progress.failed("training_set", "a reason of many words that does not fit on one line of it")
+    progress.close()
+    text = re.sub(r"\x1b\[[?\d;]*\w|\r", "", written.getvalue())
+    assert "1 of 3 steps done; now training_set 0 s" in text
+    assert "files 1, rows 13,586,\n    data until 2024-03-14\n" in text
+    assert all(len(line) <= 60 for line in text.splitlines() if "done; now" not in line)
+
+
 def test_a_line_that_is_too_long_goes_on_below_its_place_and_breaks_between_words() -> None:
     narrow = Console(file=io.StringIO(), force_terminal=True, width=30)
     text = "ten words of two to five letters that do not fit at all"
