@@ -122,7 +122,7 @@ def test_a_count_is_a_moving_bar_on_a_terminal_with_the_time_left() -> None:
         counter.count(1, 4)
         counter.say("a line that stays")
     assert "objects" in written.getvalue()
-    assert "1/4" in written.getvalue()
+    assert "1 of 4" in written.getvalue()
     assert "a line that stays" in written.getvalue()
 
 
@@ -138,6 +138,15 @@ def test_elsewhere_a_count_is_a_line_now_and_then(monkeypatch: pytest.MonkeyPatc
         "  rows: 1,000 of 4,000, about 60 s left",
         "  rows: 4,000 of 4,000",
     ]
+
+
+def test_of_what_is_known_by_its_share_the_whole_is_guessed() -> None:
+    written = io.StringIO()
+    with Counter("rows", Console(file=written, force_terminal=True, width=100)) as counter:
+        counter.share(250_000, 0.25)
+        counter.share(1_010_000, 1.0)
+    assert "250,000 of 1,000,000, about" in written.getvalue()
+    assert "1,010,000" not in written.getvalue()
 
 
 class Terminal(io.StringIO):
