@@ -21,7 +21,8 @@ def hooks() -> list[dict[str, Any]]:
 
 
 def test_pre_commit_takes_the_configuration() -> None:
-    subprocess.run([BIN / "pre-commit", "validate-config", CONFIG], check=True)
+    done = subprocess.run([BIN / "pre-commit", "validate-config", CONFIG], check=False)
+    assert done.returncode == 0
 
 
 @pytest.mark.parametrize("hook", hooks(), ids=lambda hook: hook["id"])
