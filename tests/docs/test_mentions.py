@@ -147,3 +147,25 @@ def test_a_link_leads_to_a_file_and_to_a_heading_in_it(page: Path) -> None:
         if anchor:
             headings = _HEADING.findall(target.read_text(encoding="utf-8"))
             assert anchor in {slugify(heading, "-") for heading in headings}, f"{page.name}: {link}"
+
+
+@EVERY_PAGE
+def test_a_table_is_made_by_a_migration_and_a_metric_by_the_sidecar(page: Path) -> None:
+    migrations = ROOT / "scalecast_assets/migrations/versions"
+    made = " warehouse.schema_version "  # Alembic's own
+    made += "".join(path.read_text() for path in migrations.glob("*.sql"))
+    served = "".join(path.read_text() for path in (ROOT / "serving").rglob("*.py"))
+    for mention in code_of(page):
+        if table := re.fullmatch(r"(ml|warehouse|landing)\.\w+", mention.text):
+            assert f" {table[0]} " in made, mention
+        if metric := re.match(r"scalecast_(?!assets)\w+", mention.text):
+            assert f'"{metric[0].removesuffix("_total")}' in served, mention
+
+
+def test_the_readme_names_every_verb() -> None:
+    named = {
+        words[1]
+        for _, words in commands_of(ROOT / "README.md")
+        if words[0] == "scalecast" and words[1:]
+    }
+    assert set(cli.commands) - named == set()
