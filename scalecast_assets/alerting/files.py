@@ -29,8 +29,9 @@ TOLERATED_ATTEMPTS: Final = 2
 """Without an error: a run was killed over the file, and another one is at it."""
 
 # A file's name is its key without the checksum that `scalecast run --csv` adds to a name in use. A
-# refusal stands until a later file of that name was decided. What was to replace everything is
-# refused as one, until a later replacement was published.
+# refusal stands until a later file of that name was decided, or its key holds bytes that were
+# published under another name. What was to replace everything is refused as one, until a later
+# replacement was published.
 _STANDING: Final[LiteralString] = r"""
 with refused as (
     select * from warehouse.file_ledger
@@ -45,6 +46,12 @@ named as (
         regexp_replace(key, '-' || left(sha256, 8) || '(\.csv(\.gz)?)$', '\1', 'i') as name
     from warehouse.file_ledger
     where file_seq >= (select min(file_seq) from refused)
+),
+
+held as (
+    select distinct on (key) key, sha256 from warehouse.file_objects
+    where key in (select key from refused)
+    order by key, seen_at desc
 ),
 
 replaced as (
@@ -63,6 +70,10 @@ where
         where
             l.name = r.name and l.file_seq > r.file_seq
             and l.state in ('published', 'refused', 'withdrawn')
+    )
+    and not exists (
+        select from held inner join warehouse.file_ledger using (sha256)
+        where held.key = r.key and held.sha256 <> r.sha256 and state in ('published', 'withdrawn')
     )
 order by coalesce(r.replace_run, r.sha256), r.reason like 'not loaded:%%', r.file_seq
 """

@@ -3,7 +3,7 @@
 import datetime as dt
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
@@ -13,6 +13,7 @@ from scalecast_assets.alerting import book
 from scalecast_assets.alerting.cause import Cause
 from scalecast_assets.alerting.files import LOOK_UPS, refused_files, stale_feed
 from scalecast_assets.contract.objects import ObjectStore, StoreUnavailable
+from scalecast_assets.ingest.ledger import remember_object
 from scalecast_assets.ingest.schema import Connection, ensure_schema
 
 REASON = "price_is_positive: 1 line, first line 4, price '0': not above zero"
@@ -124,6 +125,23 @@ def test_the_checksum_that_the_command_line_adds_is_no_part_of_a_name(
     ledger.add(f"raw/x-{third[:8]}{suffix}", "published")  # the checksum of another file
     assert len(ledger.look()) == 1
     ledger.add(f"raw/x-{third[:8]}{suffix}", "published")
+    assert ledger.look() == []
+
+
+def test_a_correction_whose_bytes_were_loaded_under_another_name_ends_a_refusal(
+    ledger: Ledger, in_bucket: str
+) -> None:
+    def show(sha256: str) -> None:
+        info = next(iter(ledger.store.list(in_bucket)))
+        remember_object(ledger.conn, replace(info, etag=sha256), sha256)
+
+    good = ledger.add("raw/another name.csv", "published")
+    waiting = ledger.add("raw/a third.csv", "landed")
+    refused = hashlib.sha256(b"1").hexdigest()
+    for held in (refused, waiting):
+        show(held)
+        assert ledger.look() == [in_bucket]
+    show(good)
     assert ledger.look() == []
 
 
