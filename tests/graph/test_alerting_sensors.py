@@ -141,7 +141,6 @@ def test_a_look_that_fails_fails_its_tick_and_names_no_secret(shop: Shop) -> Non
     """The next tick tells it, like the failure of any other sensor."""
     shop.put("raw/x.csv", BAD)
     shop.run()
-    shop.execute("drop table warehouse.file_objects")
     shop.execute("alter table warehouse.file_ledger rename column published_at to p")
     with pytest.raises(Exception, match="feed_stale: UndefinedColumn"):
         shop.tick()
