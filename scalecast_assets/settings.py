@@ -243,6 +243,10 @@ class Settings(BaseSettings):
         le=65535,
         description="Port of the Dagster UI; unset: 3000, or the next free one.",
     )
+    ui_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Names of the Dagster UI behind a proxy of yours, as `dagster.example,…`.",
+    )
     api_port: int | None = Field(
         default=None,
         ge=1,
@@ -265,6 +269,17 @@ class Settings(BaseSettings):
         if value == "":
             raise ValueError("expected a folder; unset it for the default")
         return value
+
+    @field_validator("ui_hosts", mode="before")
+    @classmethod
+    def _parse_names(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        names = tuple(filter(None, (part.strip() for part in value.split(","))))
+        for name in names:
+            if not re.fullmatch(r"[A-Za-z0-9.-]+(:\d+)?", name):
+                raise ValueError(f"expected names, with a port if it is in the address: {name!r}")
+        return names
 
     @field_validator("columns", "fit_rows", "tune_rows", mode="before")
     @classmethod
