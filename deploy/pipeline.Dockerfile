@@ -5,10 +5,12 @@
 FROM python:3.11.14-slim-bookworm@sha256:65a93d69fa75478d554f4ad27c85c1e69fa184956261b4301ebaf6dbb0a3543d AS build
 WORKDIR /opt/scalecast
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
-# PyTorch's index of CPU builds: 190 MB where the public one has gigabytes of CUDA libraries.
-ARG PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu
 RUN python -m venv /opt/scalecast/.venv
 COPY requirements.lock requirements-kubernetes.lock ./
+# PyTorch's index of CPU builds: 190 MB where the public one has gigabytes of CUDA libraries. It is
+# asked for torch alone: with two indexes at once, either could answer for any package.
+ARG TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu
+RUN .venv/bin/pip install --no-deps --index-url "$TORCH_INDEX_URL" "$(grep '^torch==' requirements.lock)"
 ARG MORE_LOCKS=""
 RUN for lock in requirements.lock $MORE_LOCKS; do .venv/bin/pip install --no-deps -r "$lock" || exit 1; done
 COPY pyproject.toml README.md LICENSE workspace.yaml dagster.yaml ./

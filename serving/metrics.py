@@ -18,6 +18,15 @@ from serving.traffic import Traffic
 BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60)
 """Seconds: from a single row to a whole store."""
 
+RELOADS: Final = {
+    "model": ("accepted", "refused", "unreadable", "missing"),
+    "state": ("accepted", "refused", "unreadable", "missing"),
+    "pair": ("swapped", "mismatched", "failed"),
+    "kept": ("written", "unwritable", "taken", "refused"),
+    "challenger": ("accepted", "refused", "unreadable"),
+}
+"""What is looked at, and what may come of it. Counted from 0: from nothing to 1 is no rise."""
+
 
 class Metrics:
     """Counts requests, forecasts and reloads; knows what is served."""
@@ -50,6 +59,9 @@ class Metrics:
             ("what", "outcome"),
             registry=self.registry,
         )
+        for what, outcomes in RELOADS.items():
+            for outcome in outcomes:
+                self._reloads.labels(what, outcome)
         shadow = ("version", "champion")
         self._shadowed = Counter(
             "scalecast_shadow_predictions",

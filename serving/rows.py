@@ -17,7 +17,7 @@ from scalecast_assets.contract.columns import MAX_ID_BYTES, MAX_PRICE
 from scalecast_assets.contract.intervals import DEFAULT_LEVEL
 from serving.answers import EPOCH
 from serving.batch import Questions
-from serving.bodies import refuse_duplicates
+from serving.bodies import refuse_crowds, refuse_duplicates
 from serving.errors import ApiError, problem, problems_of
 from serving.schemas import PredictRequest, Problem
 from serving.schemas_many import MAX_ROWS, BatchRequest
@@ -57,8 +57,9 @@ def from_json(body: bytes) -> Questions:
     """Read ``{"rows": […]}``.
 
     Raises:
-        ApiError: 422 naming the first row that breaks a rule, by its index from 0.
+        ApiError: 422 naming the first row that breaks a rule, by its index from 0; 413.
     """
+    refuse_crowds(body)
     try:
         rows = _BODY.validate_json(body)["rows"]
         if body.count(b'"') == PredictRequest.plain_quotes * len(rows) + 2:
@@ -79,8 +80,9 @@ def from_lines(body: bytes) -> Asked:
     """Read one JSON object a line; empty lines count for nothing.
 
     Raises:
-        ApiError: 422 if there is no line, or there are too many.
+        ApiError: 422 if there is no line, or there are too many; 413.
     """
+    refuse_crowds(body)
     lines = [line for line in body.split(b"\n") if line.strip(b" \t\r")]
     if not 0 < len(lines) <= MAX_ROWS:
         rule = f"must have 1 to {MAX_ROWS} lines"

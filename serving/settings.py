@@ -28,7 +28,7 @@ class Limits:
 
     body_bytes: int = 65_536
     """A larger request body is refused with 413."""
-    batch_bytes: int = 16 << 20
+    batch_bytes: int = 8 << 20
     """The same where many rows are sent at once."""
     body_seconds: float = 20.0
     """A body that takes longer to arrive is refused with 408."""

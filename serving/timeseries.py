@@ -109,7 +109,7 @@ class TimeSeriesInput(BaseModel):
 
     type: Literal["univariate_time_series", "multivariate_time_series"]
     name: str = Field(max_length=1_000)
-    series: Annotated[list[Quantity], Field(max_length=MAX_POINTS)] = Field(
+    series: Annotated[list[Quantity], Field(max_length=MAX_POINTS, fail_fast=True)] = Field(
         description="Quantities of consecutive days; empty: the server's own history of the ids."
     )
     frequency: Frequency = Field(description="Of day or D.")
@@ -121,8 +121,8 @@ class TimeSeriesInput(BaseModel):
     price: Price | None = Field(
         default=None, description="Ours: on the days to forecast. Default: the last one known."
     )
-    promotion: Annotated[list[bool], Field(max_length=MAX_HORIZON_DAYS)] | None = Field(
-        default=None, description="Ours: for each of the days to forecast. Default: none."
+    promotion: Annotated[list[bool], Field(max_length=MAX_HORIZON_DAYS, fail_fast=True)] | None = (
+        Field(default=None, description="Ours: for each of the days to forecast. Default: none.")
     )
 
 
@@ -132,7 +132,7 @@ class ForecastOptions(BaseModel):
     model_config = _OPEN
 
     horizon: int = Field(ge=1, le=MAX_HORIZON_DAYS)
-    quantiles: list[float] | None = None
+    quantiles: Annotated[list[float], Field(fail_fast=True)] | None = None
 
 
 class TimeSeriesRequest(BaseModel):
@@ -141,7 +141,9 @@ class TimeSeriesRequest(BaseModel):
     model_config = _OPEN
 
     model: str = Field(max_length=200, description="`scalecast`, or a version that answers.")
-    inputs: Annotated[list[TimeSeriesInput], Field(min_length=1, max_length=MAX_SERIES)]
+    inputs: Annotated[
+        list[TimeSeriesInput], Field(min_length=1, max_length=MAX_SERIES, fail_fast=True)
+    ]
     options: ForecastOptions
     metadata: dict[str, JsonValue] | None = None
 

@@ -1,4 +1,4 @@
-"""dbt's manifest of the feature models: parsed anew when a file of the project changed, once.
+"""dbt's manifest of the feature models: parsed anew when the project or dbt changed, once.
 
 Several processes load the graph at the same moment (UI, daemon, a run). The first parses, into a
 folder of its own, the others wait; what any of them reads is whole. What is made of the manifest is
@@ -6,14 +6,15 @@ in ``dbt.py``. Nothing here imports Dagster or dbt, which takes seconds.
 """
 
 import fcntl
+import hashlib
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
@@ -22,8 +23,14 @@ from scalecast_assets.settings import PROJECT_ROOT
 DBT_PROJECT: Final = PROJECT_ROOT / "dbt_project"
 
 SOURCE_SUFFIXES: Final = {".sql", ".yml", ".yaml", ".csv"}
-KEPT: Final = ("partial_parse.msgpack", "manifest.json")
-"""The manifest last: it is what says that both are there."""
+MADE_OF: Final = "made_of"
+"""Holds the fingerprint of what the manifest beside it was parsed from.
+
+Not the time: a home outlives releases, and an older one's files are older than its manifest.
+"""
+
+KEPT: Final = ("partial_parse.msgpack", "manifest.json", MADE_OF)
+"""The fingerprint last: it is what says that the others are there."""
 
 
 class DbtProjectError(RuntimeError):
@@ -31,33 +38,31 @@ class DbtProjectError(RuntimeError):
 
 
 def ensure_manifest(project_dir: Path, home: Path) -> Path:
-    """Return the path of dbt's manifest, parsed anew if a file of the project is younger.
+    """Return the path of dbt's manifest, parsed anew if it is of other files or of another dbt.
 
     Raises:
         DbtProjectError: dbt cannot parse the project; what was parsed before stays as it is.
     """
     folder = home.resolve() / "dbt" / "manifest"
-    manifest = folder / "manifest.json"
-    if _is_current(manifest, project_dir):
-        return manifest
-    folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder):
-        if not _is_current(manifest, project_dir):
-            _parse(project_dir, folder)
-    return manifest
+    wanted = _fingerprint(project_dir)
+    if _found(folder) != wanted:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _alone(folder):
+            if _found(folder) != wanted:
+                _parse(project_dir, folder, wanted)
+    return folder / "manifest.json"
 
 
-def _parse(project_dir: Path, folder: Path) -> None:
+def _parse(project_dir: Path, folder: Path, fingerprint: str) -> None:
     with tempfile.TemporaryDirectory(prefix="new-", dir=folder) as fresh:
         if (parsed := folder / KEPT[0]).exists():
             shutil.copyfile(parsed, Path(fresh) / parsed.name)
-        # A file that is edited while dbt reads must be younger than what is made of it.
-        began = time.time()
         _run_dbt(project_dir, Path(fresh))
+        (Path(fresh) / MADE_OF).write_text(fingerprint)
+        (folder / MADE_OF).unlink(missing_ok=True)
         for name in KEPT:
             made = Path(fresh) / name
             if made.exists():
-                os.utime(made, (began, began))
                 made.replace(folder / name)
 
 
@@ -85,17 +90,21 @@ def _run_dbt(project_dir: Path, target: Path) -> None:
         )
 
 
-def _is_current(manifest: Path, project_dir: Path) -> bool:
-    return manifest.exists() and manifest.stat().st_mtime > _youngest(project_dir)
+def _found(folder: Path) -> str | None:
+    try:
+        return (folder / MADE_OF).read_text()
+    except FileNotFoundError:
+        return None
 
 
-def _youngest(project_dir: Path) -> float:
-    ours = (path for path in project_dir.rglob("*") if path.suffix in SOURCE_SUFFIXES)
-    return max(
-        path.stat().st_mtime
-        for path in ours
-        if path.relative_to(project_dir).parts[0] not in {"target", "logs"}
-    )
+def _fingerprint(project_dir: Path) -> str:
+    digest = hashlib.sha256()
+    digest.update(f"{version('dbt-core')} {version('dbt-postgres')}\n".encode())
+    for path in sorted(project_dir.rglob("*")):
+        name = path.relative_to(project_dir)
+        if path.suffix in SOURCE_SUFFIXES and name.parts[0] not in {"target", "logs"}:
+            digest.update(f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return digest.hexdigest()
 
 
 @contextmanager

@@ -2,6 +2,9 @@
 
 Everything is verified before anything is touched. Objects come first, then the database, then the
 pointers: a sidecar never sees one whose model is not there. Broken off, it is started again.
+
+What was made since the backup goes. Files that were delivered since stay: to the restored ledger
+they are new, so they are loaded again. Nothing is touched that is not ours.
 """
 
 import os
@@ -19,6 +22,7 @@ from scalecast_assets.backup.archive import (
     Manifest,
 )
 from scalecast_assets.backup.making import POINTERS, Counted, Say, databases
+from scalecast_assets.contract.layout import MADE_PREFIXES, RAW_PREFIX
 from scalecast_assets.contract.store import DirectoryStore, ObjectStore
 from scalecast_assets.ingest.merge import is_empty
 from scalecast_assets.migrations.upgrade import check_known
@@ -74,7 +78,8 @@ def restore(
         if kept.key in POINTERS:
             store.put(kept.key, archive.object_path(kept.sha256).read_bytes())
     wanted = {kept.key for kept in manifest.objects}
-    store.delete_many([info.key for info in store.list() if info.key not in wanted])
+    for prefix in MADE_PREFIXES:
+        store.delete_many([info.key for info in store.list(prefix) if info.key not in wanted])
 
 
 def _check_dumps(manifest: Manifest, wanted: set[str]) -> None:
@@ -102,8 +107,12 @@ def _refuse_to_overwrite(
 def _put_objects(
     store: ObjectStore, archive: Archive, manifest: Manifest, counted: Counted
 ) -> None:
-    """Upload what is no pointer, the oldest first: that is the order in which raw files count."""
-    objects = [kept for kept in manifest.objects if kept.key not in POINTERS]
+    """Upload what is no pointer, the oldest first: that is the order in which raw files count.
+
+    A raw file that is there stays: it is the same, or was delivered anew.
+    """
+    there = {info.key for info in store.list(RAW_PREFIX)} | set(POINTERS)
+    objects = [kept for kept in manifest.objects if kept.key not in there]
     objects.sort(key=lambda kept: (kept.last_modified, kept.key))
     for number, kept in enumerate(objects, start=1):
         store.upload(archive.object_path(kept.sha256), kept.key)

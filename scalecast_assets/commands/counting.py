@@ -11,11 +11,10 @@ from typing import Final, Self
 from rich.console import Console
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
     TaskID,
+    TaskProgressColumn,
     TextColumn,
-    TimeRemainingColumn,
 )
 
 from scalecast_assets.commands.terminal import console_for
@@ -35,10 +34,10 @@ class Counter:
         self._since = self._said = monotonic()
         self._bar = Progress(
             TextColumn("  {task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("[dim]{task.fields[more]}[/]"),
-            TimeRemainingColumn(),
+            BarColumn(bar_width=12),
+            TaskProgressColumn(),
+            # The time left is ours: rich forgets its own when a guessed total changes.
+            TextColumn("{task.fields[said]}"),
             console=self.console,
             transient=True,
         )
@@ -64,27 +63,35 @@ class Counter:
     def so_far(self, done: int) -> None:
         """Show that ``done`` are done of nobody knows how many."""
         if self.console.is_terminal:
-            if self._task is None:
-                self._task = self._bar.add_task(self._unit, total=None, more="")
-            self._bar.update(self._task, completed=done)
+            self._move(done, None, f"{done:,}")
             return
         now = monotonic()
         if now - self._said >= QUIET_SECONDS:
             self._said = now
             self.say(f"{self._unit}: {done:,}, {done / (now - self._since):,.0f} a second")
 
+    def share(self, done: int, share: float) -> None:
+        """Show that ``done`` are done, which is this ``share`` of a number that nobody knows yet.
+
+        The end itself is no news.
+        """
+        if share < 1:
+            self.count(done, round(done / max(share, 1e-6)))
+
     def count(self, done: int, of: int, more: str = "") -> None:
         """Show that ``done`` of ``of`` are done; ``more`` stands beside it."""
-        if self.console.is_terminal:
-            if self._task is None:
-                self._task = self._bar.add_task(self._unit, total=of, more=more)
-            self._bar.update(self._task, completed=done, total=of, more=more)
-            return
         now = monotonic()
-        if done < of and now - self._said < QUIET_SECONDS:
-            return
-        self._said = now
         left = (now - self._since) / max(done, 1) * (of - done)
-        about = f", about {left:.0f} s left" if done < of else ""
-        beside = f", {more}" if more else ""
-        self.say(f"{self._unit}: {done:,} of {of:,}{beside}{about}")
+        said = f"{done:,} of {of:,}"
+        said += f", {more}" if more else ""
+        said += f", about {left:.0f} s left" if done < of else ""
+        if self.console.is_terminal:
+            self._move(done, of, said)
+        elif done == of or now - self._said >= QUIET_SECONDS:
+            self._said = now
+            self.say(f"{self._unit}: {said}")
+
+    def _move(self, done: int, of: int | None, said: str) -> None:
+        if self._task is None:
+            self._task = self._bar.add_task(self._unit, total=of, said=said)
+        self._bar.update(self._task, completed=done, total=of, said=said)

@@ -44,6 +44,8 @@ COLUMNS: Final = {
     "one_step_mae": "1-step MAE",
     "fit_seconds": "fit s",
 }
+TITLE: Final = "Holdout forecast from one origin, best first (MAE, RMSE, bias in units per day)"
+
 SPARE: Final = ("r2", "mape", "rmsse", "rmse", "fit_seconds", "one_step_mae", "wape", "bias")
 """What a narrow terminal is told last, the first of these least."""
 
@@ -224,6 +226,7 @@ def _print(outcome: Outcome, console: Console) -> None:
         if outcome.champion:
             console.print(f"Still served: {outcome.champion['name']} {outcome.champion['version']}")
         return
+    console.print(hung(TITLE, console, first=0, indent=0), style="italic")
     console.print(_leaderboard(promotion.leaderboard, console))
     decision = f"{promotion.outcome.capitalize()}: {promotion.why}"
     console.print(hung(decision, console, first=0, indent=0), markup=False)
@@ -233,6 +236,9 @@ def _print(outcome: Outcome, console: Console) -> None:
         console.print(
             f"Intervals: {covered.covered:.1%} of the holdout's sales in the {DEFAULT_LEVEL} % one."
         )
+    elif why := outcome.runs[-1].metadata.get(keys.MODEL_COMPARISON, {}).get("no_intervals"):
+        none = f"Intervals: none, {why}."
+        console.print(hung(none, console, first=0, indent=0), markup=False)
     for sentence in [*outcome.waiting, *outcome.unreadable]:
         console.print(_not_finished(sentence, console))
 
@@ -255,12 +261,7 @@ def _leaderboard(rows: Sequence[dict[str, Any]], console: Console) -> Table:
 
 
 def _table(rows: Sequence[dict[str, Any]], measures: dict[str, str]) -> Table:
-    table = Table(
-        title="Holdout forecast from one origin, best first (MAE, RMSE, bias in units per day)",
-        title_justify="left",
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-    )
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("model", no_wrap=True)
     for title in measures:
         table.add_column(title, justify="right", no_wrap=True)

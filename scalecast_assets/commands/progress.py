@@ -80,8 +80,9 @@ class Progress:
             for name in HEADLINES
             if name in made
         )
-        said = f"{step:<24} {seconds:6.1f} s  "
-        facts = hung(facts, self.console, first=MARGIN + len(said), indent=MARGIN)
+        said = f"{step:<24} {seconds:6.1f} s"
+        if facts:
+            facts = "  " + hung(facts, self.console, first=MARGIN + len(said) + 2, indent=MARGIN)
         self.console.print(f"  [green]✓[/] {escape(said)}[dim]{escape(facts)}[/]")
 
     def failed(self, step: str, reason: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Final
 from rich.markup import escape
 
 from scalecast_assets.checks.judging import Judgement, Verdict, judge_files
+from scalecast_assets.commands.counting import Counter
 from scalecast_assets.commands.terminal import console_for, hung
 from scalecast_assets.ingest.refusal import listed, read_refusal, write_report
 from scalecast_assets.ingest.refusal_page import Companions, render
@@ -38,7 +39,11 @@ def validate(
     """
     warehouse = WarehouseResource(url=runtime.database_url)
     renames = {theirs: ours for ours, theirs in runtime.settings.columns.items()}
-    with warehouse.connect() as conn, on_trial(conn, path, renames) as trial:
+    with (
+        Counter("rows") as counter,
+        warehouse.connect() as conn,
+        on_trial(conn, path, renames, counter.share) as trial,
+    ):
         with locked(conn, VERDICT_LOCK):
             verdict = judge_files(conn, warehouse.sqlalchemy_url, [trial.file], data_docs)
         if report is not None:

@@ -10,6 +10,11 @@ from typing import Final
 RAW_PREFIX: Final = "raw/"
 MODELS_PREFIX: Final = "models/"
 FORECASTS_PREFIX: Final = "forecasts/"
+MADE_PREFIXES: Final = (
+    "candidates/", "forecasts/", "models/", "quarantine/", "serving/", "state/", "training_sets/",
+)  # fmt: skip
+"""What is made of the files; those themselves are in ``raw/`` and ``archive/``."""
+
 MODEL_POINTER: Final = "serving/model.json"
 STATE_POINTER: Final = "serving/state.json"
 

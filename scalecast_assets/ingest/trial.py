@@ -5,13 +5,14 @@ For ``scalecast validate``. Neither ledger nor archive nor quarantine hear of th
 swept away by the next intake.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from scalecast_assets.ingest.landing import Landing, describe, drop_landed
 from scalecast_assets.ingest.ledger import LedgerFile, find_content, next_seq_now
+from scalecast_assets.ingest.pace import nobody_asks
 from scalecast_assets.ingest.schema import LANDING_LOCK, Connection, ensure_schema, locked
 
 
@@ -25,14 +26,23 @@ class Trial:
 
 
 @contextmanager
-def on_trial(conn: Connection, path: Path, renames: Mapping[str, str]) -> Iterator[Trial]:
-    """Land a local file for as long as the block lasts; waits while an intake is at work."""
+def on_trial(
+    conn: Connection,
+    path: Path,
+    renames: Mapping[str, str],
+    so_far: Callable[[int, float], None] = nobody_asks,
+) -> Iterator[Trial]:
+    """Land a local file for as long as the block lasts; waits while an intake is at work.
+
+    ``so_far`` is told of the landing as ``Landing`` tells it.
+    """
     ensure_schema(conn)
     with locked(conn, LANDING_LOCK):
         spooled = describe(path)
         file_seq = -next_seq_now(conn)
         try:
-            landed = Landing(conn, "trial", renames=renames).land_rows(spooled, file_seq)
+            landing = Landing(conn, "trial", renames=renames, so_far=so_far)
+            landed = landing.land_rows(spooled, file_seq)
             file = LedgerFile(
                 sha256=spooled.sha256,
                 file_seq=file_seq,

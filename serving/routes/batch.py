@@ -55,12 +55,13 @@ async def batch(request: Request) -> Response:
     wrong with it, so one bad row does not hold up the others.
     """
     parts = parts_of(request)
+    limits = parts.settings.limits
     media_type = media_type_of(request)
     in_lines = media_type in NDJSON_NAMES
     if not in_lines and media_type != JSON:
         raise unsupported(media_type, JSON, NDJSON)
     async with parts.heavy.slot():
-        body = await read_body(request, parts.settings.limits, parts.settings.limits.batch_bytes)
+        body = await read_body(request, limits, limits.batch_bytes)
         answer = _answer_lines if in_lines else _answer_json
         return await parts.heavy.run(answer, parts, parts.traffic(), body)
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic_core import to_json
 
 from serving.answers import Reply
-from serving.bodies import NDJSON, NDJSON_NAMES, described, read_json
+from serving.bodies import NDJSON, NDJSON_NAMES, described, read_many
 from serving.coming import Asked, PlanMiss, asked_for, forecast
 from serving.comparisons import compare_days
 from serving.errors import ApiError, problem
@@ -43,9 +43,8 @@ async def forecast_coming(request: Request) -> Response:
     a line of its own and is sent as soon as it is forecast: the way to ask for very many.
     """
     parts = parts_of(request)
-    limits = parts.settings.limits
     async with parts.heavy.slot():
-        body = await read_json(request, ForecastRequest, limits, limits.batch_bytes)
+        body = await read_many(request, ForecastRequest, parts.settings.limits, parts.heavy)
         traffic = parts.traffic()
         asked = await parts.heavy.run(_asked, traffic.champion, body)
         if not _wants_lines(request):

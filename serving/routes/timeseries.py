@@ -7,7 +7,7 @@ from typing import Any, Final
 from fastapi import APIRouter, Request, Response
 
 from scalecast_assets.contract.cold_start import SOURCES
-from serving.bodies import described, read_json
+from serving.bodies import described, read_many
 from serving.comparisons import Continuing, compare_continued
 from serving.continuing import Continued, continued
 from serving.errors import ApiError, problem
@@ -59,10 +59,9 @@ async def forecast(request: Request) -> Response:
     without them is answered by the champion.
     """
     parts = parts_of(request)
-    limits = parts.settings.limits
     try:
         async with parts.heavy.slot():
-            body = await read_json(request, TimeSeriesRequest, limits, limits.batch_bytes)
+            body = await read_many(request, TimeSeriesRequest, parts.settings.limits, parts.heavy)
             return json_response(await parts.heavy.run(_answer, parts, parts.traffic(), body))
     except ApiError as error:
         first = error.problems[0]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from deploy.lock import closure
@@ -49,6 +50,22 @@ def wanted(requirements: list[str]) -> set[str]:
 def locked(name: str) -> set[str]:
     lines = (ROOT / name).read_text().splitlines()
     return {line.partition("==")[0] for line in lines if "==" in line}
+
+
+LOCKS = ("requirements", "requirements-dev", "requirements-kubernetes", "requirements-serving")
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+@pytest.mark.parametrize("python", ["3.11.0", "3.12.0"])
+def test_every_python_that_we_admit_can_install_what_is_locked(lock: str, python: str) -> None:
+    assert python in SpecifierSet(project()["project"]["requires-python"])
+    narrow = {
+        name: wants
+        for name in locked(f"{lock}.lock")
+        if (wants := metadata.distribution(name).metadata["Requires-Python"])
+        and python not in SpecifierSet(wants)
+    }
+    assert narrow == {}
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ def objects(store: ObjectStore) -> dict[str, bytes]:
     return {info.key: store.get(info.key).body for info in store.list()}
 
 
-def test_bucket_and_databases_come_back_as_they_were(
+def test_bucket_and_databases_come_back_as_they_were_and_no_file_delivered_since_is_lost(
     settings: Settings, database_url: str, dagster_url: str, tmp_path: Path
 ) -> None:
     folder = tmp_path / "kept"
@@ -94,12 +94,20 @@ def test_bucket_and_databases_come_back_as_they_were(
     store = store_of(settings)
     store.delete("models/1.0.0/model.onnx")
     store.put(STATE_POINTER, b'{"state": 2}')
-    store.put("raw/later.csv", b"later")
+    store.put("models/1.1.0/model.onnx", b"made since")
+    since = {
+        "raw/later.csv": b"delivered since",
+        "raw/ü (1).csv": b"delivered anew",
+        "archive/sha256/cd/y": b"later",
+        "somebody else's/photo.jpg": b"not ours",
+    }
+    for key, body in since.items():
+        store.put(key, body)
     with pytest.raises(BackupError, match="is not empty, and would be replaced"):
         bring_back(settings, folder, force=False)
     bring_back(settings, folder, force=True)
     assert dump(database_url) == before
-    assert objects(store) == OBJECTS
+    assert objects(store) == OBJECTS | since
     with psycopg.connect(dagster_url) as connection:
         assert connection.execute("select run_id from runs").fetchall() == [(7,)]
 

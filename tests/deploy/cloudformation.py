@@ -1,109 +1,109 @@
-"""A template as data, and the calls that CloudFormation makes for its bucket.
+"""A moto server whose CloudFormation makes all of what deploy/aws asks for.
 
-Moto's CloudFormation makes the bucket and the roles, and leaves out most of what the template says
-about them; here the same is asked of its S3 and IAM, from the template's own properties.
+Moto's own reads a template well: parameters, conditions, references, imports and exports, the order
+of dependencies. What it then makes of a resource has lost most of its properties: a task definition
+has no role, a database no subnets, and secrets it does not know at all. So each type of resource
+that the templates use is made anew in ``resources.py``, by the calls that CloudFormation itself
+makes, over HTTP at this very server; botocore refuses there any property that AWS does not know.
+
+Run as a program: ``python -m tests.deploy.cloudformation PORT``.
 """
 
-import json
+import os
 import re
-from pathlib import Path
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]
+import boto3
+from moto.cloudformation import parsing  # noqa: F401  # loads moto's models, which ours replace
+from moto.core.common_models import CloudFormationModel
+from moto.server import main
+
+REGION = "us-east-1"
+ACCOUNT = "123456789012"  # moto's, unless told otherwise
+REFERENCE = re.compile(r"\{\{resolve:secretsmanager:(.+?)\}\}")
 
 
-class _Loader(yaml.SafeLoader):  # type: ignore[misc]
-    """Reads ``!Ref x`` as ``{"Ref": "x"}`` and ``!Sub x`` as ``{"Fn::Sub": "x"}``."""
+@dataclass
+class Made:
+    """What ``Ref`` and ``GetAtt`` give of a resource. Moto notes on it which one it is."""
+
+    physical_resource_id: str
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+    def get_cfn_attribute(self, name: str) -> str:
+        return self.attributes[name]
+
+    def is_created(self) -> bool:
+        return True
 
 
-def _tagged(loader: _Loader, suffix: str, node: Any) -> dict[str, Any]:
-    value: Any
-    if isinstance(node, yaml.ScalarNode):
-        value = loader.construct_scalar(node)
-    elif isinstance(node, yaml.SequenceNode):
-        value = loader.construct_sequence(node, deep=True)
-    else:
-        value = loader.construct_mapping(node, deep=True)
-    return {suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}": value}
+Maker = Callable[[str, dict[str, Any]], Made]
+"""Makes a resource of the name CloudFormation has for it, and of its resolved properties."""
 
 
-_Loader.add_multi_constructor("!", _tagged)
+def client(service: str) -> Any:
+    """A client of this server."""
+    return boto3.client(service)  # type: ignore[call-overload]
 
 
-def template(path: Path) -> dict[str, Any]:
-    """The template, with its short tags written out."""
-    found = yaml.load(path.read_text(), Loader=_Loader)
-    assert isinstance(found, dict)
-    return found
+def makes(kind: str) -> Callable[[Maker], Maker]:
+    """Have resources of this type made by the function."""
+
+    def register(make: Maker) -> Maker:
+        def create(
+            _cls: type, /, name: str, resource: dict[str, Any], account: str, region: str, **_: Any
+        ) -> Made:
+            return make(name, settled(resource["Properties"]))
+
+        model = type(
+            kind,
+            (CloudFormationModel,),
+            {
+                "cloudformation_type": staticmethod(lambda: kind),
+                "cloudformation_name_type": staticmethod(lambda: ""),
+                "has_cfn_attr": classmethod(lambda cls, attribute: True),
+                "create_from_cloudformation_json": classmethod(create),
+            },
+        )
+        MODELS.append(model)
+        return make
+
+    return register
 
 
-def resolved(node: Any, names: dict[str, str]) -> Any:
-    """References replaced by what ``names`` has for them; conditions taken as false."""
+MODELS: list[type] = []
+"""Moto finds them as subclasses, of which Python keeps no hold."""
+
+
+def settled(node: Any) -> Any:
+    """Without what is not to be there (``AWS::NoValue``), and with secrets for their names."""
     if isinstance(node, list):
-        found = (resolved(one, names) for one in node)
-        return [one for one in found if one != {"Ref": "AWS::NoValue"}]
-    if not isinstance(node, dict):
-        return node
-    if set(node) == {"Ref"} and node["Ref"] in names:
-        return names[node["Ref"]]
-    if set(node) == {"Fn::Sub"}:
-        return re.sub(r"\$\{([\w:]+)\}", lambda found: names[found[1]], node["Fn::Sub"])
-    if set(node) == {"Fn::If"}:
-        return resolved(node["Fn::If"][2], names)
-    return {key: resolved(value, names) for key, value in node.items()}
+        return [settled(one) for one in node if one is not None]
+    if isinstance(node, dict):
+        return {key: settled(value) for key, value in node.items() if value is not None}
+    if isinstance(node, str):
+        return REFERENCE.sub(lambda found: secret(found[1]), node)
+    return node
 
 
-def keep_bucket(s3: Any, properties: dict[str, Any]) -> None:
-    """Set what the properties of an ``AWS::S3::Bucket`` say."""
-    bucket = properties["BucketName"]
-    s3.put_bucket_versioning(
-        Bucket=bucket, VersioningConfiguration=properties["VersioningConfiguration"]
-    )
-    s3.put_public_access_block(
-        Bucket=bucket,
-        PublicAccessBlockConfiguration=properties["PublicAccessBlockConfiguration"],
-    )
-    s3.put_bucket_lifecycle_configuration(
-        Bucket=bucket,
-        LifecycleConfiguration={
-            "Rules": [_rule(rule) for rule in properties["LifecycleConfiguration"]["Rules"]]
-        },
-    )
+def secret(name: str) -> str:
+    """The value of a secret, by its name or ARN."""
+    return str(client("secretsmanager").get_secret_value(SecretId=name)["SecretString"])
 
 
-def _rule(given: dict[str, Any]) -> dict[str, Any]:
-    """A lifecycle rule as S3 has it, whose names CloudFormation changes."""
-    rule: dict[str, Any] = {
-        "ID": given["Id"],
-        "Status": given["Status"],
-        "Filter": {"Prefix": given.get("Prefix", "")},
+if __name__ == "__main__":
+    port = sys.argv[1]
+    os.environ |= {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": "cloudformation",
+        "AWS_SECRET_ACCESS_KEY": "cloudformation",
+        # The execution role has one of AWS's own policies.
+        "MOTO_IAM_LOAD_MANAGED_POLICIES": "true",
     }
-    if "ExpirationInDays" in given:
-        rule["Expiration"] = {"Days": given["ExpirationInDays"]}
-    if "ExpiredObjectDeleteMarker" in given:
-        rule["Expiration"] = {"ExpiredObjectDeleteMarker": given["ExpiredObjectDeleteMarker"]}
-    if "Transitions" in given:
-        rule["Transitions"] = [
-            {"StorageClass": one["StorageClass"], "Days": one["TransitionInDays"]}
-            for one in given["Transitions"]
-        ]
-    for name in ("NoncurrentVersionExpiration", "AbortIncompleteMultipartUpload"):
-        if name in given:
-            rule[name] = given[name]
-    return rule
+    from tests.deploy import resources  # noqa: F401
 
-
-def allow_roles(iam: Any, resources: dict[str, Any], roles: dict[str, str]) -> None:
-    """Give each role the policies that its ``ManagedPolicyArns`` refer to."""
-    for role, name in roles.items():
-        for reference in resources[role]["Properties"]["ManagedPolicyArns"]:
-            document = resources[reference["Ref"]]["Properties"]["PolicyDocument"]
-            for statement in document["Statement"]:
-                actions = statement["Action"]
-                actions = actions if isinstance(actions, list) else [actions]
-                # To AWS, HeadBucket is ListBucket; moto has a name of its own for it.
-                heads = ["s3:HeadBucket"] if "s3:ListBucket" in actions else []
-                statement["Action"] = [*actions, *heads]
-            iam.put_role_policy(
-                RoleName=name, PolicyName=reference["Ref"], PolicyDocument=json.dumps(document)
-            )
+    main(["-H", "127.0.0.1", "-p", port])

@@ -10,6 +10,13 @@ from tests.graph.command import ROOT
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 
+MADE = {
+    "POSTGRES_PASSWORD": "p", "READER_PASSWORD": "r", "GRAFANA_PASSWORD": "g", "METRICS_KEY": "m",
+    "UI_PASSWORD_SHA": "u", "METRICS_KEY_SHA256": "0" * 64, "STORE_ACCESS_KEY_ID": "own key",
+    "STORE_SECRET_ACCESS_KEY": "own secret",
+}  # fmt: skip
+"""As ``scalecast init-env`` makes them."""
+
 _BEGIN = re.compile(r"\$(?:(\$)|\{(\w+)(:?[-?+]|\}))")
 
 

@@ -59,11 +59,13 @@ class Host:
         if "SCALECAST_CODE_HOST" in found:
             found |= {"SCALECAST_CODE_HOST": "127.0.0.1"}
             found |= {"SCALECAST_CODE_PORT": str(self.ports["code"])}
+        # A sidecar has a volume of its own; the others share one.
+        alone = SERVICES[service].get("image") == "scalecast-serving"
         clean = {n: v for n, v in os.environ.items() if not n.startswith(("SCALECAST_", "AWS_"))}
         return {
             **clean,
             **found,
-            "SCALECAST_HOME": str(self.folder / "home"),
+            "SCALECAST_HOME": str(self.folder / (service if alone else "home")),
             "SCALECAST_FIT_ROWS": SMALL_BUDGETS,
             "SCALECAST_TUNE_ROWS": "random_forest=400",
             "SCALECAST_SENSOR_SECONDS": "5",

@@ -4,33 +4,39 @@ One host for all of them: whoever kills a process starts it again.
 """
 
 import base64
-import json
 import re
 import ssl
 import subprocess
 import time
 import urllib.error
-import urllib.parse
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack
+from datetime import timedelta
 from typing import Any
 
-import boto3
 import psycopg
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from scalecast_assets.commands.init_env import write_env
+from deploy.dashboards.asking import Sources, last
+from deploy.dashboards.reading import read_all
 from scalecast_assets.resources.embedded_postgres import PostgresServer
-from scalecast_assets.resources.postgres_cluster import create_database
+from scalecast_assets.resources.reader_role import READER
+from tests.deploy.composed import (
+    SIDECARS,
+    composed,
+    drop,
+    reader_url,
+    sidecars_are_ready,
+    start_all,
+    state_until,
+    train,
+    watch,
+)
 from tests.deploy.host import Host, status_of
-from tests.deploy.programs import program
-from tests.deploy.proxy import PROXY_PORTS
-from tests.graph.command import ROOT, eventually, fetch, free_port
+from tests.graph.command import ROOT, eventually, fetch
 from tests.graph.small_retailer import LEARNABLE_DAYS, STORES, day_of, write_sales
 
-DASHBOARDS = ROOT / "deploy" / "grafana" / "dashboards"
 RULES = ROOT / "deploy" / "prometheus" / "rules.yml"
 REQUEST = {
     "date": day_of(LEARNABLE_DAYS),
@@ -39,6 +45,12 @@ REQUEST = {
     "price": 2.0,
     "promotion": False,
 }
+EMPTY_HERE = {
+    "Alerts of Prometheus",
+    "Reloads, by what and outcome",
+    "Shadow: mean difference to the champion, units a day",
+}
+"""Nothing is wrong here, nothing promoted since Prometheus looks, no version in the shadow."""
 
 
 @pytest.fixture(scope="module")
@@ -48,36 +60,14 @@ def host(
     folder = tmp_path_factory.mktemp("one host").rename(
         tmp_path_factory.getbasetemp() / "one-host"  # nginx takes no spaces in its own paths
     )
-    write_env(folder / ".env.compose")
-    lines = (folder / ".env.compose").read_text().splitlines()
-    variables = dict(line.split("=", 1) for line in lines if line and line[0] != "#")
-    create_database(postgres_server, "composed")
-    given = postgres_server.url("composed").removeprefix("postgresql://")
-    account = f"scalecast:{variables['POSTGRES_PASSWORD']}@postgres:5432/scalecast"
-    names = ["code", "webserver", "webserver-read-only", "api-1", "api-2", "prometheus"]
-    names += [f"{proxy} {server}" for proxy in ("proxy", "proxy-tls") for server in PROXY_PORTS]
-    ports = {name: free_port() for name in names}
-    ports["api-2"] = ports["api-1"]
-    with ExitStack() as stack:
-        addresses = {account: given, "http://store:7070": moto_endpoint}
-        yield Host(folder, variables, addresses, ports, stack)
-    with psycopg.connect(postgres_server.url("postgres"), autocommit=True) as connection:
-        connection.execute("drop database composed with (force)")
+    with composed(folder, postgres_server, moto_endpoint) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
 def up(host: Host) -> Host:
     """Every ScaleCast process that the file starts, in its order."""
-    done = host.once("setup")
-    assert done.returncode == 0, done.stdout + done.stderr
-    for service in ("code", "webserver", "webserver-read-only", "daemon", "api-1", "api-2"):
-        host.start(service)
-    for service in ("webserver", "webserver-read-only"):
-        eventually(
-            lambda name=service: fetch(host.url(name, "/server_info"))[0] == 200,  # type: ignore[misc]
-            f"{service}: {host.log(service)}",
-            120,
-        )
+    start_all(host)
     return host
 
 
@@ -85,26 +75,10 @@ def up(host: Host) -> Host:
 def served(up: Host) -> Host:
     """The host after a file was dropped into the bucket and a model was trained on it."""
     assert fetch(up.url("api-1", "/ready"))[0] == 503
-    bucket = boto3.client(
-        "s3",
-        endpoint_url=up.addresses["http://store:7070"],
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-        region_name="us-east-1",
-    )
-    sales = write_sales(up.folder / "sales.csv", range(LEARNABLE_DAYS))
-    bucket.upload_file(str(sales), "scalecast", "raw/sales.csv")
-
-    def state_is_there() -> bool:
-        found = bucket.list_objects_v2(Bucket="scalecast", Prefix="serving/").get("Contents", [])
-        return "serving/state.json" in [entry["Key"] for entry in found]
-
-    eventually(state_is_there, f"the state: {up.log('daemon')} {up.log('code')}", 240)
-    trained = up.once("code", "retrain", "--json")
-    assert trained.returncode == 0, trained.stderr
-    assert json.loads(trained.stdout)["promoted"]
-    for api in ("api-1", "api-2"):
-        eventually(lambda name=api: fetch(up.url(name, "/ready"))[0] == 200, api, 60)  # type: ignore[misc]
+    drop(up, write_sales(up.folder / "sales.csv", range(LEARNABLE_DAYS)))
+    eventually(lambda: bool(state_until(up)), f"{up.log('daemon')} {up.log('code')}", 240)
+    assert train(up)["promoted"]
+    sidecars_are_ready(up)
     print(f"from the first process to two ready sidecars: {time.monotonic() - up.began:.0f} s")
     return up
 
@@ -121,32 +95,15 @@ def proxied(served: Host) -> Host:
 @pytest.fixture(scope="module")
 def watched(served: Host) -> Host:
     """The host with Prometheus, which has seen both sidecars more than once."""
-    up = served
-    up.start_prometheus()
-
-    def both_are_seen() -> bool:
-        found = query(up, 'min_over_time(up{job="sidecar"}[3s]) * count_over_time(up[3s]) >= 2')
-        return {entry["metric"]["instance"] for entry in found} == {
-            up.address(api) for api in ("api-1", "api-2")
-        }
-
-    eventually(both_are_seen, f"Prometheus: {up.log('prometheus')}", 60)
-    return up
+    watch(served)
+    return served
 
 
-def query(host: Host, expression: str) -> list[dict[str, Any]]:
-    """What Prometheus answers now; nothing while it does not answer yet."""
-    asked = urllib.parse.urlencode({"query": expression})
-    status, reply = fetch(host.url("prometheus", f"/api/v1/query?{asked}"))
-    assert status in (0, 200, 503), (expression, reply)
-    return reply["data"]["result"] if status == 200 else []
-
-
-def targets(of: str) -> Iterator[str]:
-    """Every query of the dashboards in one language: ``expr`` or ``rawSql``."""
-    for file in sorted(DASHBOARDS.glob("*.json")):
-        for panel in json.loads(file.read_text())["panels"]:
-            yield from (target[of] for target in panel["targets"] if of in target)
+@pytest.fixture
+def sources(served: Host) -> Iterator[Sources]:
+    """What Grafana would ask: Prometheus, and the warehouse as the role of Grafana."""
+    with psycopg.connect(reader_url(served), autocommit=True) as warehouse:
+        yield Sources(served.url("prometheus", ""), warehouse)
 
 
 def rules() -> list[dict[str, Any]]:
@@ -260,40 +217,29 @@ def test_with_a_certificate_every_server_speaks_tls_only(served: Host) -> None:
         assert found == expected, server
 
 
-def test_promtool_finds_nothing_wrong_and_alerts_fire_as_they_should() -> None:
-    promtool, folder = program("promtool"), RULES.parent
-    for what in (
-        # The key's file is there in the container only.
-        ("check", "config", "--syntax-only", str(folder / "prometheus.yml")),
-        ("check", "rules", str(RULES)),
-        ("test", "rules", str(ROOT / "tests" / "deploy" / "rules.test.yml")),
-    ):
-        done = subprocess.run([promtool, *what], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-
-
-def test_every_query_of_dashboards_and_rules_has_an_answer_in_prometheus(watched: Host) -> None:
-    def answers(expression: str) -> bool:
-        for api in ("api-1", "api-2"):
+def test_every_query_of_dashboards_and_rules_has_an_answer_in_prometheus(
+    watched: Host, sources: Sources
+) -> None:
+    def traffic() -> None:
+        for api in SIDECARS:
             assert fetch(watched.url(api, "/predict"), REQUEST)[0] == 200
             assert status_of(watched.url(api, "/nowhere")) == 404
-        return bool(query(watched, expression))
 
-    asked = list(targets("expr"))
-    assert len(asked) > 10
+    panels = [panel for board in read_all() for panel in board.panels if panel.targets[0].promql]
+    assert len(panels) > 10
+    for panel in panels:
+
+        def answers(panel: Any = panel) -> bool:
+            traffic()
+            return bool(sources.ask(panel, last(timedelta(minutes=2)))) or panel.title in EMPTY_HERE
+
+        eventually(answers, panel.title, 60)
     with urllib.request.urlopen(watched.url("api-1", "/metrics"), timeout=20) as reply:
         exposed = reply.read().decode()
-    for expression in asked:
-        if "scalecast_shadow_" in expression:  # No version is in the shadow here.
-            names = set(re.findall(r"scalecast_\w+", expression))
-            assert all(f"# TYPE {name} " in exposed for name in names), expression
-            query(watched, expression)
-            continue
-        eventually(lambda e=expression: answers(e), expression, 60)  # type: ignore[misc]
-    for rule in rules():
-        # There are no refusals here and no errors: what they are counted in has to be there.
-        for counted in re.findall(r"scalecast_\w+|\bup\b", rule["expr"]):
-            eventually(lambda e=counted: answers(e), rule["alert"], 60)  # type: ignore[misc]
+    asked = [target.promql for panel in panels for target in panel.targets]
+    for name in re.findall(r"scalecast_\w+", f"{asked} {rules()}"):
+        # What is counted may have no value yet; it has to be there.
+        assert f"# TYPE {name.removesuffix('_bucket')} " in exposed, name
 
     def judged() -> dict[str, str]:
         groups = fetch(watched.url("prometheus", "/api/v1/rules"))[1]["data"]["groups"]
@@ -303,14 +249,24 @@ def test_every_query_of_dashboards_and_rules_has_an_answer_in_prometheus(watched
     eventually(lambda: judged() == expected, f"rules: {judged()}", 30)
 
 
-def test_every_query_of_the_dashboards_runs_in_the_warehouse(served: Host) -> None:
-    asked = list(targets("rawSql"))
-    assert len(asked) > 10
-    url = served.environment("code")["SCALECAST_DATABASE_URL"]
-    with psycopg.connect(url, autocommit=True) as connection:
-        for sql in asked:
-            within = re.sub(r"\$__timeFilter\((\w+)\)", r"\1 > now() - interval '9 years'", sql)
-            assert "$__" not in within, sql
-            cursor = connection.execute(within.encode())
-            assert cursor.description is not None
-            cursor.fetchall()
+def test_every_query_of_the_dashboards_runs_in_the_warehouse_as_the_role_that_only_reads(
+    served: Host, sources: Sources
+) -> None:
+    panels = [panel for board in read_all() for panel in board.panels if panel.targets[0].sql]
+    assert len(panels) > 10
+    assert sources.warehouse.info.user == READER
+    found = {panel.title: sources.ask(panel, last(timedelta(days=1))) for panel in panels}
+    with_data = {title for title, frames in found.items() if frames}
+    assert with_data >= {"Files", "Rows published a day", "How long runs took", "Promotions"}
+
+
+def test_another_password_of_the_reader_counts_from_the_next_start_on(served: Host) -> None:
+    before = reader_url(served)
+    served.variables["READER_PASSWORD"] = "another-one-that-somebody-has-made"
+    done = served.once("setup")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Role scalecast_reader" in done.stdout
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        psycopg.connect(before)
+    with psycopg.connect(reader_url(served)) as connection:
+        assert connection.info.user == READER

@@ -8,8 +8,7 @@ from scalecast_assets.settings import Settings as PipelineSettings
 from scalecast_assets.settings import variable
 from serving.settings import OWN_VARIABLES
 from serving.settings import Settings as SidecarSettings
-from tests.deploy.compose import SERVICES, environment_of
-from tests.deploy.test_compose_file import MADE
+from tests.deploy.compose import MADE, SERVICES, environment_of
 
 PIPELINE = ("setup", "code", "webserver", "webserver-read-only", "daemon")
 SIDECARS = ("api-1", "api-2")

@@ -18,9 +18,8 @@ import pytest
 
 from scalecast_assets.resources.embedded_postgres import PostgresServer
 from scalecast_assets.resources.postgres_cluster import create_database
-from tests.deploy.compose import SERVICES, filled_in
+from tests.deploy.compose import MADE, SERVICES, filled_in
 from tests.deploy.host import Host
-from tests.deploy.test_compose_file import MADE
 from tests.graph.command import ROOT, eventually, free_port
 
 DAGSTER = {"code": "4266", "webserver": "3000", "webserver-read-only": "3002"}

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-import boto3
 import pytest
 import yaml  # type: ignore[import-untyped]
 from dagster._config import process_config, resolve_to_config_type
@@ -84,35 +83,6 @@ def test_an_ecs_task_gets_a_launcher_that_dagster_takes(tmp_path: Path) -> None:
     launcher = config["run_launcher"]
     assert (launcher["module"], launcher["class"]) == ("dagster_aws.ecs", "EcsRunLauncher")
     taken(EcsRunLauncher.config_type(), launcher["config"])  # type: ignore[no-untyped-call]
-
-
-def test_the_launcher_finds_its_task_definition_and_the_container_in_it(
-    aws_environment: None,
-) -> None:
-    ecs = boto3.client("ecs")
-    container: Any = {"name": "run", "image": "acme", "memory": 512}
-    ecs.register_task_definition(family="acme-run", containerDefinitions=[container])
-    text = (ROOT / "deploy" / "aws" / "dagster.yaml").read_text()
-    given = yaml.safe_load(text)["run_launcher"]["config"]
-    config = taken(EcsRunLauncher.config_type(), given)  # type: ignore[no-untyped-call]
-    with patch.dict(os.environ, VARIABLES):
-        launcher = EcsRunLauncher(**config)
-        assert "task-definition/acme-run:1" in str(launcher.task_definition)
-        with pytest.raises(Exception, match="container"):
-            EcsRunLauncher(**config | {"container_name": "another"})
-
-
-def test_the_launchers_words_are_those_of_the_template() -> None:
-    """The container, the variable and the family of runs have the same names in both files."""
-    launcher = yaml.safe_load((ROOT / "deploy" / "aws" / "dagster.yaml").read_text())
-    config = launcher["run_launcher"]["config"]
-    template = (ROOT / "deploy" / "aws" / "services.yaml").read_text()
-    variable = config["task_definition"]["env"]
-    (family,) = set(re.findall(rf"Name: {variable}, Value: !Sub \"(.+?)\"", template))
-    assert f'Family: !Sub "{family}"' in template
-    run_task = template[template.index("  RunTask:") : template.index("  DagsterTask:")]
-    assert f"- Name: {config['container_name']}\n" in run_task
-    assert "/opt/scalecast/deploy/aws/dagster.yaml" in template
 
 
 def test_without_a_file_of_ones_own_the_configuration_is_the_checkouts(tmp_path: Path) -> None:

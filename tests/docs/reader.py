@@ -36,7 +36,7 @@ class Reader:
         path = f"{SCALECAST.parent}{os.pathsep}{os.environ['PATH']}"
         return {**self.shell.environment, "PATH": path}
 
-    def follow(self, page: Path) -> None:
+    def check_page(self, page: Path) -> None:
         """Paste every block that is run; what stays up is stopped at the end."""
         with self.up:
             for block in blocks_of(page):

@@ -46,4 +46,4 @@ def reader() -> Iterator[Reader]:
 
 @pytest.mark.parametrize("name", PAGES)
 def test_what_a_page_says_works(name: str, reader: Reader) -> None:
-    reader.follow(next(page for page in all_pages() if page.name == name))
+    reader.check_page(next(page for page in all_pages() if page.name == name))

@@ -12,6 +12,7 @@ from markdown.extensions.toc import slugify  # type: ignore[import-untyped]
 
 from scalecast_assets.cli import cli
 from scalecast_assets.contract.layout import MODEL_POINTER, STATE_POINTER
+from scalecast_assets.resources.reader_role import READER
 from scalecast_assets.settings import FOREIGN, Settings, variable
 from tests.docs.blocks import ROOT, all_pages, without_blocks
 from tests.docs.mentions import Mention, code_of, commands_of
@@ -81,11 +82,12 @@ def is_ours(module: str) -> bool:
 
 
 def options_of(source: Path) -> set[str]:
-    """The options that its ``argparse`` is told of."""
+    """The options that its ``argparse`` is told of, or its ``click``."""
     return {
         argument.value
         for node in ast.walk(ast.parse(source.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "add_argument"
+        if isinstance(node, ast.Call)
+        and getattr(node.func, "attr", "") in ("add_argument", "option")
         for argument in node.args
         if isinstance(argument, ast.Constant) and isinstance(argument.value, str)
     }
@@ -147,3 +149,27 @@ def test_a_link_leads_to_a_file_and_to_a_heading_in_it(page: Path) -> None:
         if anchor:
             headings = _HEADING.findall(target.read_text(encoding="utf-8"))
             assert anchor in {slugify(heading, "-") for heading in headings}, f"{page.name}: {link}"
+
+
+@EVERY_PAGE
+def test_a_table_is_made_by_a_migration_and_a_metric_by_the_sidecar(page: Path) -> None:
+    migrations = ROOT / "scalecast_assets/migrations/versions"
+    made = " warehouse.schema_version "  # Alembic's own
+    made += "".join(path.read_text() for path in migrations.glob("*.sql"))
+    served = "".join(path.read_text() for path in (ROOT / "serving").rglob("*.py"))
+    for mention in code_of(page):
+        if table := re.fullmatch(r"(ml|warehouse|landing)\.\w+", mention.text):
+            assert f" {table[0]} " in made, mention
+        if mention.text != READER and (
+            metric := re.match(r"scalecast_(?!assets)\w+", mention.text)
+        ):
+            assert f'"{metric[0].removesuffix("_total")}' in served, mention
+
+
+def test_the_readme_names_every_verb() -> None:
+    named = {
+        words[1]
+        for _, words in commands_of(ROOT / "README.md")
+        if words[0] == "scalecast" and words[1:]
+    }
+    assert set(cli.commands) - named == set()

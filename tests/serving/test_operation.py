@@ -135,6 +135,25 @@ def test_every_outcome_of_a_reload_is_counted(home: Home, world: World) -> None:
         assert of("model", "accepted") == 1
 
 
+def test_reloads_are_counted_from_nought_so_that_the_first_one_can_be_seen(
+    home: Home, world: World
+) -> None:
+    def of() -> dict[tuple[str, str], float]:
+        return {
+            (sample.labels["what"], sample.labels["outcome"]): sample.value
+            for family in text_string_to_metric_families(api.get("/metrics").text)
+            for sample in family.samples
+            if sample.name == "scalecast_reloads_total"
+        }
+
+    with running(home.settings) as api:
+        before = of()
+        assert before["challenger", "refused"] == before["state", "accepted"] == 0
+        set_up(home.store, world)
+        eventually(lambda: of()["pair", "swapped"] == 1, "the first pair is in")
+        assert set(of()) == set(before)
+
+
 def test_two_applications_of_one_process_count_apart(
     home: Home, world: World, api: httpx.Client
 ) -> None:

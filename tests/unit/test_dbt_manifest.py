@@ -49,8 +49,6 @@ def model(tmp_path: Path) -> Path:
     path = tmp_path / "project" / "models" / "model.sql"
     path.parent.mkdir(parents=True)
     path.write_text("select 1")
-    an_hour_ago = time.time() - 3600
-    os.utime(path, (an_hour_ago, an_hour_ago))
     return path
 
 
@@ -73,7 +71,6 @@ def test_while_it_is_parsed_anew_the_one_before_stays_whole(
 ) -> None:
     manifest = ensure_manifest(tmp_path / "project", tmp_path / "home")
     model.write_text("select 2")
-    os.utime(model, (time.time() + 3600,) * 2)
     with ThreadPoolExecutor(1) as pool:
         parsing = pool.submit(ensure_manifest, tmp_path / "project", tmp_path / "home")
         looks = 0
@@ -91,6 +88,26 @@ def test_a_file_that_is_edited_while_dbt_reads_is_read_the_next_time(
     dbt.edits_meanwhile = model
     ensure_manifest(tmp_path / "project", tmp_path / "home")
     dbt.edits_meanwhile = None
+    ensure_manifest(tmp_path / "project", tmp_path / "home")
+    ensure_manifest(tmp_path / "project", tmp_path / "home")
+    assert dbt.parses == 2
+
+
+def test_an_older_release_in_the_same_home_does_not_take_the_newer_ones_manifest(
+    dbt: SlowDbt, model: Path, tmp_path: Path
+) -> None:
+    ensure_manifest(tmp_path / "project", tmp_path / "home")
+    model.write_text("select 0")
+    os.utime(model, (time.time() - 86_400 * 365,) * 2)
+    ensure_manifest(tmp_path / "project", tmp_path / "home")
+    assert dbt.parses == 2
+
+
+def test_another_dbt_parses_anew(
+    dbt: SlowDbt, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ensure_manifest(tmp_path / "project", tmp_path / "home")
+    monkeypatch.setattr(dbt_manifest, "version", lambda _: "99.0")
     ensure_manifest(tmp_path / "project", tmp_path / "home")
     ensure_manifest(tmp_path / "project", tmp_path / "home")
     assert dbt.parses == 2

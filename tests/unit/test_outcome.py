@@ -57,6 +57,13 @@ def test_a_promotion_is_told_with_the_leaderboard_best_first() -> None:
     assert outcome.to_json()["promoted"] is True
 
 
+def test_why_there_are_no_intervals_is_told() -> None:
+    run = RunResult("r", Path("/logs/r.log"), succeeded=True)
+    run.metadata["model_comparison"] = {"no_intervals": "too short [/b]"}
+    outcome = Outcome([file()], 1234, 61.0, [run], promotion(), CHAMPION)
+    assert "Intervals: none, too short [/b]." in in_words(outcome)
+
+
 def test_a_failure_is_told_with_every_reason_the_log_and_what_is_still_served() -> None:
     outcome = Outcome([], 0, 1.0, [failed_run()], None, CHAMPION)
     text = in_words(outcome)

@@ -52,6 +52,24 @@ def test_colours_are_for_terminals_and_for_those_who_want_them(tmp_path: Path) -
     assert "\x1b" not in Shell(tmp_path / "home", tmp_path).scalecast("doctor").out
 
 
+def test_what_runs_is_told_with_the_steps_that_are_done_and_fits_a_narrow_terminal() -> None:
+    written = io.StringIO()
+    console = Console(file=written, force_terminal=True, width=60, soft_wrap=True, no_color=True)
+    progress = Progress(console)
+    progress.begins(3)
+    progress.started("raw_demand")
+    progress.materialized("raw_demand", {"files": 1, "rows": 13_586, "data_until": "2024-03-14"})
+    progress.succeeded("raw_demand")
+    progress.started("training_set")
+    progress.tick()
+    progress.failed("training_set", "a reason of many words that does not fit on one line of it")
+    progress.close()
+    text = re.sub(r"\x1b\[[?\d;]*\w|\r", "", written.getvalue())
+    assert "1 of 3 steps done; now training_set 0 s" in text
+    assert "files 1, rows 13,586,\n    data until 2024-03-14\n" in text
+    assert all(len(line) <= 60 for line in text.splitlines() if "done; now" not in line)
+
+
 def test_a_line_that_is_too_long_goes_on_below_its_place_and_breaks_between_words() -> None:
     narrow = Console(file=io.StringIO(), force_terminal=True, width=30)
     text = "ten words of two to five letters that do not fit at all"
@@ -104,7 +122,7 @@ def test_a_count_is_a_moving_bar_on_a_terminal_with_the_time_left() -> None:
         counter.count(1, 4)
         counter.say("a line that stays")
     assert "objects" in written.getvalue()
-    assert "1/4" in written.getvalue()
+    assert "1 of 4" in written.getvalue()
     assert "a line that stays" in written.getvalue()
 
 
@@ -120,6 +138,15 @@ def test_elsewhere_a_count_is_a_line_now_and_then(monkeypatch: pytest.MonkeyPatc
         "  rows: 1,000 of 4,000, about 60 s left",
         "  rows: 4,000 of 4,000",
     ]
+
+
+def test_of_what_is_known_by_its_share_the_whole_is_guessed() -> None:
+    written = io.StringIO()
+    with Counter("rows", Console(file=written, force_terminal=True, width=100)) as counter:
+        counter.share(250_000, 0.25)
+        counter.share(1_010_000, 1.0)
+    assert "250,000 of 1,000,000, about" in written.getvalue()
+    assert "1,010,000" not in written.getvalue()
 
 
 class Terminal(io.StringIO):
