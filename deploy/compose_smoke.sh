@@ -31,8 +31,14 @@ done
 curl -fsS http://127.0.0.1:8080/predict -H 'Content-Type: application/json' \
     -d '{"date": "2024-03-15", "store_id": "STORE_001", "product_id": "PROD_A", "price": 29.99, "promotion": true}'
 echo
-# 401 without the password; every container that has a check is well.
+# 401 without the password, 403 for another page; a backup out of a container that is read-only;
+# every container that has a check is well.
 [ "$(curl -s -o /dev/null -w '%{http_code}' http://127.0.0.1:8081/server_info)" = 401 ]
+[ "$(curl -s -o /dev/null -w '%{http_code}' -X POST -H 'Origin: https://elsewhere.example' http://127.0.0.1:8081/graphql)" = 403 ]
+kept=$(mktemp -d)
+chmod 777 "$kept"
+docker compose run --rm --no-deps -T -v "$kept:/backup" code scalecast backup /backup/smoke
+docker compose run --rm --no-deps -T -v "$kept:/backup:ro" code scalecast restore /backup/smoke --check
 unhealthy=$(docker ps --filter health=unhealthy --format '{{.Names}}')
 [ -z "$unhealthy" ] || { echo "not well: $unhealthy"; exit 1; }
 echo "a forecast after $(($(date +%s) - begun)) s"

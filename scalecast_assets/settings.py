@@ -37,6 +37,7 @@ FOREIGN: Final = frozenset(
         "SCALECAST_SERVING_CACHE",
         "SCALECAST_API_KEYS",
         "SCALECAST_API_KEYS_FILE",
+        "SCALECAST_METRICS_KEYS",
         "SCALECAST_BODY_SECONDS",
         "SCALECAST_CORS_ORIGINS",
         "SCALECAST_LOG_FORMAT",
@@ -74,6 +75,9 @@ SCORED_DAYS: Final = 91 + MAX_HORIZON_DAYS
 
 NEWS_DAYS: Final = 8
 """More than ``alerting`` looks back for what was told (``cause.NEWS``)."""
+
+NEVER_EMPTY: Final = frozenset({"home", "database_url", "store_url"})
+"""Settings whose empty value is an error; of all others it is as if they were not set."""
 
 OFF: Final = "off"
 """What a schedule is set to that shall never run."""
@@ -239,6 +243,10 @@ class Settings(BaseSettings):
         le=65535,
         description="Port of the Dagster UI; unset: 3000, or the next free one.",
     )
+    ui_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Names of the Dagster UI behind a proxy of yours, as `dagster.example,…`.",
+    )
     api_port: int | None = Field(
         default=None,
         ge=1,
@@ -246,12 +254,32 @@ class Settings(BaseSettings):
         description="Port of the prediction API; unset: 8000, or the next free one.",
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_unset(cls, given: dict[str, object]) -> dict[str, object]:
+        """So that docker-compose.yml can pass on what is set and what is not, by one line each.
+
+        Not where everything is kept: a secret that got lost must not become an embedded database.
+        """
+        return {name: value for name, value in given.items() if value != "" or name in NEVER_EMPTY}
+
     @field_validator("home", mode="before")
     @classmethod
     def _named_folder(cls, value: object) -> object:
         if value == "":
             raise ValueError("expected a folder; unset it for the default")
         return value
+
+    @field_validator("ui_hosts", mode="before")
+    @classmethod
+    def _parse_names(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        names = tuple(filter(None, (part.strip() for part in value.split(","))))
+        for name in names:
+            if not re.fullmatch(r"[A-Za-z0-9.-]+(:\d+)?", name):
+                raise ValueError(f"expected names, with a port if it is in the address: {name!r}")
+        return names
 
     @field_validator("columns", "fit_rows", "tune_rows", mode="before")
     @classmethod

@@ -100,7 +100,7 @@ def create_app(settings: Settings) -> FastAPI:
         shadow,
     )
     install_handlers(app)
-    keys = KeyRing(settings.api_keys, settings.api_keys_file)
+    keys = KeyRing(settings.api_keys, settings.api_keys_file, settings.metrics_keys)
     app.state.deadlines = Deadlines()
     app.add_middleware(
         Gate,

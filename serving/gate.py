@@ -37,6 +37,9 @@ OPEN_PATHS: Final = frozenset(
 OPEN_PREFIXES: Final = ("/docs/assets/", "/page/")
 """Answered without a key: what says nothing of anybody's sales, and what balancers ask."""
 
+METRICS_PATH: Final = "/metrics"
+"""Let in besides is who has a key for it alone."""
+
 SLOW_SECONDS: Final = 1.0
 RETRY_SECONDS: Final = b"1"
 
@@ -137,7 +140,9 @@ class Gate:
             return too_busy("requests", self._limits.requests)
         if not self._keys.is_required or _is_open(scope["path"]):
             return None
-        passage.client = self._keys.owner_of(presented) if presented is not None else None
+        if presented is not None:
+            for_metrics = scope["path"] == METRICS_PATH
+            passage.client = self._keys.owner_of(presented, for_metrics=for_metrics)
         if passage.client is not None:
             return None
         found = "none" if presented is None else "another"

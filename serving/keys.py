@@ -78,13 +78,14 @@ def parse_keys(text: str, where: str) -> tuple[ApiKey, ...]:
 class KeyRing:
     """The keys that are let in now: those of the settings and those of the file together."""
 
-    def __init__(self, settings_text: str, file: Path | None) -> None:
-        """Read both.
+    def __init__(self, settings_text: str, file: Path | None, of_metrics: str = "") -> None:
+        """Read both, and those that may read ``/metrics`` alone.
 
         Raises:
             SettingsError: an entry is malformed, or the file cannot be read.
         """
         self._fixed = parse_keys(settings_text.replace(",", "\n"), "SCALECAST_API_KEYS")
+        self._of_metrics = parse_keys(of_metrics.replace(",", "\n"), "SCALECAST_METRICS_KEYS")
         self._file = file
         self._of_file: tuple[ApiKey, ...] = ()
         self._seen: tuple[int, int, int] | None = None
@@ -100,7 +101,7 @@ class KeyRing:
                     f"SCALECAST_API_KEYS_FILE: {file} cannot be read: {error.strerror}"
                 ) from None
 
-    def owner_of(self, presented: bytes) -> str | None:
+    def owner_of(self, presented: bytes, *, for_metrics: bool = False) -> str | None:
         """Return the name beside the key, or None if it lets nobody in.
 
         Every entry is compared, each in constant time, whichever of them fits.
@@ -108,7 +109,7 @@ class KeyRing:
         self._look_again()
         digest = hashlib.sha256(presented).digest()
         owner = None
-        for key in (*self._fixed, *self._of_file):
+        for key in (*self._fixed, *self._of_file, *(self._of_metrics if for_metrics else ())):
             if hmac.compare_digest(key.sha256, digest):
                 owner = key.name
         return owner

@@ -57,6 +57,8 @@ class Settings:
     """``name:sha256,…`` of the keys that are let in; see ``keys.py``."""
     api_keys_file: Path | None = None
     """One ``name:sha256`` a line; read anew whenever it changes."""
+    metrics_keys: str = field(default="", repr=False)
+    """``name:sha256,…`` of keys that are let in at ``/metrics`` alone."""
     cors_origins: tuple[str, ...] = ()
     """Web pages of these origins may ask from a browser; none by default."""
     log_level: str = "info"
@@ -75,18 +77,19 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
-        """Read the settings from ``environment``.
+        """Read the settings from ``environment``; an empty variable is one that is not set.
 
         Raises:
             SettingsError: naming the variable that is malformed.
         """
+        environment = {name: value for name, value in environment.items() if value}
         home = Path(environment.get("SCALECAST_HOME", ".scalecast")).expanduser().absolute()
         keys_file = environment.get("SCALECAST_API_KEYS_FILE")
         store_url = environment.get("SCALECAST_STORE_URL") or (home / "store").as_uri()
         return cls(
             store_url=store_url,
             kept_folder=_kept_folder(environment.get("SCALECAST_SERVING_CACHE"), store_url, home),
-            host=environment.get("SCALECAST_API_HOST") or cls.host,
+            host=environment.get("SCALECAST_API_HOST", cls.host),
             port=_whole(environment, "SCALECAST_API_PORT", cls.port, 0, 65_535),
             poll_seconds=_number(
                 environment, "SCALECAST_POLL_SECONDS", cls.poll_seconds, 0.05, 3_600
@@ -94,13 +97,14 @@ class Settings:
             limits=_limits(environment),
             api_keys=environment.get("SCALECAST_API_KEYS", ""),
             api_keys_file=Path(keys_file).expanduser().absolute() if keys_file else None,
+            metrics_keys=environment.get("SCALECAST_METRICS_KEYS", ""),
             cors_origins=_origins(environment.get("SCALECAST_CORS_ORIGINS", "")),
             log_level=_log_level(environment.get("SCALECAST_LOG_LEVEL", cls.log_level)),
             log_format=_one_of(environment, "SCALECAST_LOG_FORMAT", ("auto", "json", "text")),
             log_requests=_one_of(environment, "SCALECAST_LOG_REQUESTS", ("false", "true"))
             == "true",
             aws_region=environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION"),
-            aws_endpoint_url=environment.get("AWS_ENDPOINT_URL") or None,
+            aws_endpoint_url=environment.get("AWS_ENDPOINT_URL"),
         )
 
 
@@ -125,6 +129,10 @@ OWN_VARIABLES: Final[dict[str, tuple[object, str]]] = {
     "SCALECAST_API_KEYS_FILE": (
         "unset",
         "File with one `name:sha256` a line; keys added or removed there count within a second.",
+    ),
+    "SCALECAST_METRICS_KEYS": (
+        "unset",
+        "Who may read /metrics and nothing else once the API asks for keys, as `name:sha256,…`.",
     ),
     "SCALECAST_CORS_ORIGINS": (
         "unset",

@@ -1,6 +1,7 @@
 """Verbs about the installation: how it stands, what it is set to, what is kept."""
 
 import json
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -104,7 +105,7 @@ def init_env(file: Path, as_json: bool) -> None:
 @click.option(
     "--database",
     is_flag=True,
-    help="Make the database's schemas, too, and the role of SCALECAST_READER_PASSWORD.",
+    help="Make or upgrade the database's schemas, too, and the role of SCALECAST_READER_PASSWORD.",
 )
 @AS_JSON
 def setup_store(only_check: bool, versioning: bool, database: bool, as_json: bool) -> None:
@@ -113,11 +114,18 @@ def setup_store(only_check: bool, versioning: bool, database: bool, as_json: boo
     With --check an existing bucket is asked besides whether it keeps versions, is encrypted, is
     closed to the public and gets rid of what is old; nothing of it is changed.
     """
-    from scalecast_assets.commands.setup_store import check, print_answers, set_up, set_up_database
+    from scalecast_assets.commands.setup_store import (
+        check,
+        print_answers,
+        refuse_contradiction,
+        set_up,
+        set_up_database,
+    )
 
     if only_check and (versioning or database):
         raise click.UsageError("--check makes nothing: leave out --versioning and --database")
     settings = Settings.load()
+    refuse_contradiction(os.environ)
     answers = check(settings) if only_check else set_up(settings, versioning=versioning)
     if database:
         with running() as runtime:

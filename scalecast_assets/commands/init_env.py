@@ -17,9 +17,18 @@ BYTES: Final = 24
 
 _HEAD: Final = """\
 # Made by `scalecast init-env`, for docker-compose.yml. Keep it out of version control.
-# POSTGRES_PASSWORD and the store's keys go into the volumes when those are first made; to write
-# others here does not change them.
+# POSTGRES_PASSWORD goes into the volume when that is first made; to write another one here does not
+# change it. Every setting of docs/settings.md counts when it is written here.
 """
+
+_STORE: Final = """\
+# Of the store in docker-compose.yml, and of nothing else. To use AWS instead, write all of these:
+#   AWS_ENDPOINT_URL=              empty; or the address of another service
+#   AWS_ACCESS_KEY_ID=…            its keys; both empty: the machine's role
+#   AWS_SECRET_ACCESS_KEY=…
+#   AWS_REGION=eu-central-1
+#   SCALECAST_STORE_URL=s3://your-bucket
+# Keys that only read, for the sidecars: SIDECAR_AWS_ACCESS_KEY_ID, SIDECAR_AWS_SECRET_ACCESS_KEY"""
 
 
 def write_env(path: Path) -> list[str]:
@@ -49,7 +58,7 @@ def write_env(path: Path) -> list[str]:
 
 def _passwords() -> list[tuple[str, dict[str, str]]]:
     """Return what there is to set, each with the comment above it."""
-    ui = _password()
+    ui, metrics_key = _password(), f"scalecast_{secrets.token_urlsafe(32)}"
     return [
         ("", {"POSTGRES_PASSWORD": _password()}),
         (
@@ -57,11 +66,17 @@ def _passwords() -> list[tuple[str, dict[str, str]]]:
             {"READER_PASSWORD": _password()},
         ),
         (
-            "# The store in docker-compose.yml. For AWS or another service, set these to its keys.",
+            _STORE,
             {
-                "AWS_ACCESS_KEY_ID": f"scalecast{secrets.token_hex(4)}",
-                "AWS_SECRET_ACCESS_KEY": _password(),
-                "AWS_REGION": "us-east-1",
+                "STORE_ACCESS_KEY_ID": f"scalecast{secrets.token_hex(4)}",
+                "STORE_SECRET_ACCESS_KEY": _password(),
+            },
+        ),
+        (
+            "# By which Prometheus reads the sidecars' metrics once they ask for keys.",
+            {
+                "METRICS_KEY": metrics_key,
+                "METRICS_KEY_SHA256": hashlib.sha256(metrics_key.encode()).hexdigest(),
             },
         ),
         ("", {"GRAFANA_PASSWORD": _password()}),

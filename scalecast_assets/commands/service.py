@@ -15,6 +15,7 @@ from scalecast_assets.commands.services import (
     WORKSPACE,
     code_server_command,
     script,
+    webserver_command,
 )
 from scalecast_assets.runtime import running
 from scalecast_assets.settings import Settings, SettingsError, variable
@@ -43,10 +44,7 @@ def command_of(name: str, host: str, port: int | None, *, read_only: bool) -> li
     if name == "code-server":
         return code_server_command(host, port or CODE_PORT)
     if name == "webserver":
-        listening = ("-h", host, "-p", str(port or UI_PORT))
-        return script(
-            "dagster-webserver", *listening, *WORKSPACE, *(["--read-only"] if read_only else [])
-        )
+        return [*webserver_command(host, port or UI_PORT), *(["--read-only"] if read_only else [])]
     return script("dagster-daemon", "run", *WORKSPACE)
 
 

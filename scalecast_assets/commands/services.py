@@ -151,9 +151,15 @@ def code_server_address(port: int) -> dict[str, str]:
 
 def dagster_ui(port: int) -> Service:
     """The Dagster UI on loopback."""
-    command = script("dagster-webserver", "-h", HOST, "-p", str(port), *WORKSPACE)
+    command = webserver_command(HOST, port)
     pool = ("--db-pool-max-overflow", "5")
     return Service("dagster-ui", [*command, *pool], f"http://{HOST}:{port}/server_info")
+
+
+def webserver_command(host: str, port: int) -> list[str]:
+    """Return the command line of the Dagster UI, which answers its own pages only."""
+    module = ("-m", "scalecast_assets.commands.webserver")
+    return [sys.executable, *module, "-h", host, "-p", str(port), *WORKSPACE]
 
 
 def dagster_daemon() -> Service:

@@ -6,7 +6,7 @@ What it asks is what ``contract/`` needs of any store: strong listing, condition
 import contextlib
 import os
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -19,7 +19,7 @@ from scalecast_assets.contract.store import ObjectStore, PreconditionFailed, S3S
 from scalecast_assets.resources.configured import store_of, store_resource
 from scalecast_assets.resources.reader_role import READER, ensure_reader
 from scalecast_assets.runtime import Runtime
-from scalecast_assets.settings import Settings
+from scalecast_assets.settings import Settings, SettingsError
 
 PROBE: Final = "probe"
 """The folder of the objects that are written, and taken away again."""
@@ -44,13 +44,50 @@ def set_up(settings: Settings, *, versioning: bool) -> list[Answer]:
 
 
 def set_up_database(runtime: Runtime) -> list[Answer]:
-    """Make the role that only reads, if it is given a password; the schemas are there by now."""
+    """Bring Dagster's own tables up to date, and make the role that only reads if it is asked for.
+
+    ScaleCast's schemas are there by now. Dagster never upgrades its tables unless it is told to.
+    """
+    import dagster as dg
+
+    with dg.DagsterInstance.get() as instance:
+        instance.upgrade()
+    answers = [Answer("Dagster's tables", True, f"as Dagster {dg.__version__} has them")]
     password = runtime.settings.reader_password
-    if password is None:
-        return []
-    with psycopg.connect(runtime.database_url) as connection:
-        ensure_reader(connection, password.get_secret_value())
-    return [Answer(f"Role {READER}", True, "reads everything, writes nothing")]
+    if password is not None:
+        with psycopg.connect(runtime.database_url) as connection:
+            ensure_reader(connection, password.get_secret_value())
+        answers.append(Answer(f"Role {READER}", True, "reads everything, writes nothing"))
+    return answers
+
+
+def refuse_contradiction(environment: Mapping[str, str]) -> None:
+    """See that address and keys are of one store, as far as docker-compose.yml can tell.
+
+    It says where its own store is and which key that has; elsewhere there is nothing to compare.
+
+    Raises:
+        SettingsError: saying which variables to write.
+    """
+    own_key = environment.get("STORE_ACCESS_KEY_ID")
+    if own_key is None:
+        return
+    is_own_key = environment.get("AWS_ACCESS_KEY_ID") == own_key
+    address = environment.get("AWS_ENDPOINT_URL")
+    is_own_address = address == environment.get("STORE_ENDPOINT_URL")
+    if is_own_address and not is_own_key:
+        raise SettingsError(
+            f"AWS_ACCESS_KEY_ID is set, and the store is that of docker-compose.yml ({address}), "
+            "which has a key of its own. For AWS write AWS_ENDPOINT_URL= (empty) into .env, for "
+            "another service its address; for the store here remove AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY"
+        )
+    if is_own_key and not is_own_address:
+        raise SettingsError(
+            f"AWS_ENDPOINT_URL names {address or 'AWS'}, and no key for it is set, only that of "
+            "the store in docker-compose.yml. Write AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY "
+            "into .env; leave both empty for the machine's role"
+        )
 
 
 def check(settings: Settings) -> list[Answer]:

@@ -53,7 +53,7 @@ def _run_until_stopped(
     environment = {**runtime.environment, **services.code_server_address(code_port)}
     code = services.code_server(code_port)
     ui = services.dagster_ui(ui_port)
-    api = services.prediction_api(os.environ.get(API_HOST, services.HOST), api_port)
+    api = services.prediction_api(os.environ.get(API_HOST) or services.HOST, api_port)
     with Services(settings.home / "logs") as running:
         running.start(api, environment)
         # The code server shall not find dbt's project unparsed: it would parse it, out of sight.
@@ -84,7 +84,7 @@ def _run_until_stopped(
 def serve_until_stopped(settings: Settings, announce: Announce) -> int:
     """Keep the prediction API alone up until Ctrl-C; returns the exit code."""
     port = services.free_port(settings.api_port, services.API_PORT, "api_port")
-    api = services.prediction_api(os.environ.get(API_HOST, services.HOST), port)
+    api = services.prediction_api(os.environ.get(API_HOST) or services.HOST, port)
     environment = {
         variable("home"): str(settings.home),
         variable("store_url"): settings.resolved_store_url,

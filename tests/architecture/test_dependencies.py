@@ -16,7 +16,6 @@ from deploy.lock import closure
 
 ROOT = Path(__file__).resolve().parents[2]
 NOT_IMPORTED = {
-    "dagster-webserver": "a command that services.py starts",
     "dagster-postgres": "named in dagster.yaml",
     "dbt-core": "python -m dbt.cli.main, and the command dbt",
     "dbt-postgres": "dbt's adapter, named in profiles.yml",

@@ -18,7 +18,8 @@ from scalecast_assets.commands.init_env import write_env
 from scalecast_assets.resources.embedded_postgres import PostgresServer
 from scalecast_assets.resources.postgres_cluster import create_database
 from scalecast_assets.resources.reader_role import READER
-from tests.deploy.host import PROXY_PORTS, Host
+from tests.deploy.host import Host
+from tests.deploy.proxy import PROXY_PORTS
 from tests.graph.command import ROOT, eventually, fetch, free_port
 
 if TYPE_CHECKING:
@@ -37,14 +38,10 @@ def composed(folder: Path, postgres: PostgresServer, store: str) -> Iterator[Hos
     given = postgres.url(DATABASE).removeprefix("postgresql://")
     names = ["code", "webserver", "webserver-read-only", *SIDECARS, "prometheus"]
     names += [f"{proxy} {server}" for proxy in ("proxy", "proxy-tls") for server in PROXY_PORTS]
+    ports = {name: free_port() for name in names}
+    ports |= dict.fromkeys(SIDECARS, ports[SIDECARS[0]])
     with ExitStack() as stack:
-        yield Host(
-            folder,
-            variables,
-            {account: given, "http://store:7070": store},
-            {name: free_port() for name in names},
-            stack,
-        )
+        yield Host(folder, variables, {account: given, "http://store:7070": store}, ports, stack)
     with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
         connection.execute(f"drop database {DATABASE} with (force)".encode())
 
@@ -117,7 +114,7 @@ def watch(host: Host) -> None:
     def both_are_seen() -> bool:
         found = query(host, 'min_over_time(up{job="sidecar"}[3s]) * count_over_time(up[3s]) >= 2')
         return {entry["metric"]["instance"] for entry in found} == {
-            f"127.0.0.1:{host.ports[api]}" for api in SIDECARS
+            host.address(api) for api in SIDECARS
         }
 
     eventually(both_are_seen, f"Prometheus: {host.log('prometheus')}", 60)

@@ -7,7 +7,6 @@ tested.
 """
 
 import os
-import re
 import subprocess
 import sys
 import time
@@ -20,13 +19,16 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
-from tests.deploy.compose import SERVICES, filled_in
+from tests.deploy.compose import SERVICES, environment_of, filled_in
+from tests.deploy.names import Names, serving
 from tests.deploy.programs import program
+from tests.deploy.proxy import PROXY_PORTS, proxy_command
 from tests.graph.command import ROOT, SCALECAST
 from tests.graph.small_retailer import SMALL_BUDGETS
 
 SIDECAR = [sys.executable, "-m", "serving"]
-PROXY_PORTS = {"forecasts": 8080, "operators": 8081, "onlookers": 8082, "healthy": 8090}
+ADDRESSES = {"api-1": "127.0.0.2", "api-2": "127.0.0.3"}
+"""Of what shares a port, as containers do; all else is at 127.0.0.1."""
 
 
 @dataclass
@@ -38,13 +40,20 @@ class Host:
     addresses: dict[str, str]
     """``host:port`` of containers, and where they are here."""
     ports: dict[str, int]
+    """The sidecars' is one and the same."""
     stack: ExitStack
     began: float = field(default_factory=time.monotonic)
     processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
+    names: Names = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Give the proxy a name server like the engine's."""
+        here = {name: ["127.0.0.1"] for name in ("webserver", "webserver-read-only")}
+        server = Names({"api": list(ADDRESSES.values()), **here})
+        self.names = self.stack.enter_context(serving(server))
 
     def environment(self, service: str) -> dict[str, str]:
-        given = SERVICES[service]["environment"]
-        found = {name: filled_in(value, self.variables) for name, value in given.items()}
+        found = environment_of(service, self.variables)
         for there, here in self.addresses.items():
             found = {name: value.replace(there, here) for name, value in found.items()}
         if "SCALECAST_CODE_HOST" in found:
@@ -66,7 +75,7 @@ class Host:
         """The service's command line, listening here instead of on every address."""
         given = SERVICES[service].get("command")
         if given is None:
-            return [*SIDECAR, "--host", "127.0.0.1", "--port", str(self.ports[service])]
+            return [*SIDECAR, "--host", ADDRESSES[service], "--port", str(self.ports[service])]
         words = [str(SCALECAST), *given[1:]]
         if "--port" in words:
             words[words.index("--port") + 1] = str(self.ports[service])
@@ -89,68 +98,51 @@ class Host:
 
     def start_prometheus(self) -> None:
         """Prometheus with our configuration, looking every second."""
-        folder = self.folder / "prometheus"
+        folder, given = self.folder / "prometheus", self.environment("prometheus")
         folder.mkdir()
         rules = ROOT / "deploy" / "prometheus" / "rules.yml"
         (folder / "rules.yml").write_text(rules.read_text())
         config: dict[str, Any] = yaml.safe_load((rules.parent / "prometheus.yml").read_text())
         config["global"] = dict.fromkeys(config["global"], "1s")
-        (folder / "prometheus.yml").write_text(self._here(yaml.safe_dump(config)))
+        (job,) = config["scrape_configs"]
+        job["static_configs"] = [{"targets": [self.address(api) for api in ADDRESSES]}]
+        text = yaml.safe_dump(config).replace("/tmp/", f"{folder}/")
+        (folder / "prometheus.yml").write_text(text)
+        entry = [filled_in(word, {}) for word in SERVICES["prometheus"]["entrypoint"]]
+        path = os.pathsep.join([str(Path(program("prometheus")).parent), os.environ["PATH"]])
         self._start(
             "prometheus",
             [
-                program("prometheus"),
+                *(word.replace("/tmp/", f"{folder}/") for word in entry),
                 f"--config.file={folder / 'prometheus.yml'}",
                 f"--storage.tsdb.path={folder / 'data'}",
                 f"--web.listen-address=127.0.0.1:{self.ports['prometheus']}",
             ],
+            given | {"PATH": path},
         )
 
     def start_proxy(self, name: str = "proxy", *, listen_with: str | None = None) -> None:
         """nginx with our configuration; ``listen_with`` as docker-compose.tls.yml sets it."""
-        folder = self.folder / name
-        folder.mkdir(exist_ok=True)
-        given = self.environment("proxy")
+        given = self.environment("proxy") | {"RESOLVER": self.names.address}
         if listen_with is not None:
             given["LISTEN_WITH"] = listen_with
-        for template in (ROOT / "deploy" / "nginx").glob("*.template"):
-            text = self._here(template.read_text())
-            for variable in ("UI_PASSWORD_SHA", "LISTEN_WITH"):
-                text = text.replace(f"${{{variable}}}", given[variable])
-            for inside in ("conf.d", "tls"):
-                text = text.replace(f"/etc/nginx/{inside}/", f"{folder}/{inside}/")
-            for server, port in PROXY_PORTS.items():
-                here = f"listen 127.0.0.1:{self.ports[f'{name} {server}']}"
-                text = re.sub(rf"listen (127\.0\.0\.1:)?{port}\b", here, text)
-            (folder / "conf.d").mkdir(exist_ok=True)
-            (folder / "conf.d" / template.name.removesuffix(".template")).write_text(text)
-        temporary = "".join(
-            f"{kind}_temp_path {folder}/{kind};\n"
-            for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-        )
-        (folder / "nginx.conf").write_text(
-            ("user root root;\n" if os.geteuid() == 0 else "")
-            + f"daemon off;\npid {folder}/pid;\nevents {{}}\nhttp {{\naccess_log off;\n{temporary}"
-            + f"include {folder}/conf.d/*.conf;\n}}\n"
-        )
-        command = [program("nginx"), "-e", "stderr", "-c", str(folder / "nginx.conf")]
-        self._start(name, command)
+        listening = {server: self.ports[f"{name} {server}"] for server in PROXY_PORTS}
+        upstream = {"api-1": 8000, "webserver": 3000, "webserver-read-only": 3002}
+        ports = {there: self.ports[service] for service, there in upstream.items()}
+        self._start(name, proxy_command(self.folder / name, given, listening, ports))
 
     def kill(self, service: str) -> None:
         self.processes[service].kill()
         self.processes[service].wait(30)
 
     def url(self, service: str, path: str) -> str:
-        return f"http://127.0.0.1:{self.ports[service]}{path}"
+        return f"http://{self.address(service)}{path}"
+
+    def address(self, service: str) -> str:
+        return f"{ADDRESSES.get(service, '127.0.0.1')}:{self.ports[service]}"
 
     def log(self, service: str) -> str:
         return (self.folder / f"{service}.log").read_text(errors="replace")[-3000:]
-
-    def _here(self, text: str) -> str:
-        """Addresses of containers become addresses of this machine."""
-        for service, port in {"api-1": 8000, "api-2": 8000, "webserver-read-only": 3000}.items():
-            text = text.replace(f"{service}:{port}", f"127.0.0.1:{self.ports[service]}")
-        return text.replace("webserver:3000", f"127.0.0.1:{self.ports['webserver']}")
 
     def _start(
         self, name: str, command: list[str], environment: dict[str, str] | None = None

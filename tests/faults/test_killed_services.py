@@ -32,7 +32,7 @@ mutation($job: String!) { launchRun(executionParams: {
 SERVICES = {
     "dagster-code": " api grpc ",
     "dagster-daemon": "dagster-daemon",
-    "dagster-ui": "dagster-webserver",
+    "dagster-ui": "commands.webserver",
     "prediction-api": "serving",
 }
 """What ``up`` calls them, and what is in their command lines."""

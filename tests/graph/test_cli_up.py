@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import psycopg
 import pytest
@@ -134,6 +135,17 @@ def test_the_ui_shows_the_graph_with_groups_descriptions_and_owners(up: Up) -> N
         assert nodes[name]["groupName"] != "default", name
         assert nodes[name]["description"], name
         assert nodes[name]["owners"], name
+
+
+def test_a_page_of_somebody_else_gets_nothing_from_the_ui(up: Up) -> None:
+    def status(method: str, path: str, **headers: str) -> int:
+        body = {"query": "{ __typename }"} if method == "POST" else None
+        return httpx.request(method, f"{up.ui}{path}", json=body, headers=headers).status_code
+
+    assert status("POST", "/graphql", Origin=up.ui) == 200
+    assert status("POST", "/graphql", Origin="https://elsewhere.example") == 403
+    assert status("POST", "/graphql", Host="elsewhere.example") == 403
+    assert status("GET", "/graphql?query={__typename}") == 403
 
 
 def test_the_ui_shows_neither_the_databases_password_nor_the_stores(up: Up) -> None:

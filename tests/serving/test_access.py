@@ -82,6 +82,23 @@ def test_with_keys_each_of_them_lets_in_and_nothing_else_does(home: Home, world:
         assert [api.get(path).status_code for path in CLOSED] == [401] * len(CLOSED)
 
 
+def test_a_key_of_metrics_reads_them_and_nothing_else(home: Home, world: World) -> None:
+    set_up(home.store, world)
+    (shop, of_shop), (prometheus, of_prometheus) = new_key("shop"), new_key("prometheus")
+    settings = replace(home.settings, api_keys=of_shop, metrics_keys=of_prometheus)
+    with running(settings) as api:
+        assert api.get("/metrics").status_code == 401
+        for key in (shop, prometheus):
+            assert api.get("/metrics", headers=bearer(key)).status_code == 200
+        assert status(api, bearer(shop)) == 200
+        assert status(api, bearer(prometheus)) == 401
+        assert api.get("/metrics/", headers=bearer(prometheus)).status_code == 401
+    with running(replace(settings, api_keys="")) as api:  # nobody is asked for a key because of it
+        assert status(api, {}) == api.get("/metrics").status_code == 200
+    with pytest.raises(SettingsError, match="SCALECAST_METRICS_KEYS: entry 1"):
+        create_app(replace(home.settings, metrics_keys="prometheus"))
+
+
 def test_keys_rotate_without_a_restart(
     home: Home, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,10 +6,10 @@ import re
 import stat
 from pathlib import Path
 
-import yaml  # type: ignore[import-untyped]
 from dotenv import dotenv_values
 
 from scalecast_assets.commands.init_env import write_env
+from serving.keys import KeyRing
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -28,7 +28,7 @@ def test_only_its_owner_may_read_it_and_no_two_are_alike(tmp_path: Path) -> None
     assert stat.S_IMODE((tmp_path / "one").stat().st_mode) == 0o600
     one, two = dotenv_values(tmp_path / "one"), dotenv_values(tmp_path / "two")
     same = {name for name in one if one[name] == two[name]}
-    assert same == {"AWS_REGION"}
+    assert same == set()
     assert len(one["POSTGRES_PASSWORD"] or "") >= 32
 
 
@@ -59,11 +59,9 @@ def test_what_a_file_lacks_is_added_and_nothing_in_it_is_changed(tmp_path: Path)
     assert file.read_text() == after
 
 
-def test_compose_has_no_default_password_and_nothing_listens_beyond_loopback() -> None:
-    document = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-    text = (ROOT / "docker-compose.yml").read_text()
-    assert re.findall(r"\$\{\w*(?:PASSWORD|KEY)\w*:-", text) == []
-    ports = [port for s in document["services"].values() for port in s.get("ports", [])]
-    assert ports
-    loopback = ("127.0.0.1:", "${PROXY_ADDRESS:-127.0.0.1}:")
-    assert [port for port in ports if not port.startswith(loopback)] == []
+def test_the_key_of_metrics_is_the_one_that_the_sidecars_let_in(tmp_path: Path) -> None:
+    write_env(tmp_path / ".env")
+    given = dotenv_values(tmp_path / ".env")
+    ring = KeyRing("", None, f"prometheus:{given['METRICS_KEY_SHA256']}")
+    presented = (given["METRICS_KEY"] or "").encode()
+    assert ring.owner_of(presented, for_metrics=True) == "prometheus"

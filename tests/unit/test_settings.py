@@ -56,6 +56,13 @@ def test_variables_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert loaded.ui_port == 3100
 
 
+def test_an_empty_variable_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = Settings.load()
+    for field in set(Settings.model_fields) - settings.NEVER_EMPTY:
+        monkeypatch.setenv(settings.variable(field), "")
+    assert Settings.load() == before
+
+
 @pytest.mark.parametrize("name", ["SCALECAST_HOEM", "SCALECAST_", "SCALECAST_S3_BUCKET"])
 def test_an_unknown_variable_is_named(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, "x")

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from scalecast_assets.commands.setup_store import check, set_up, verify
+from scalecast_assets.commands.setup_store import check, refuse_contradiction, set_up, verify
 from scalecast_assets.contract.store import DirectoryStore, StoreUnavailable
-from scalecast_assets.settings import Settings
+from scalecast_assets.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -41,6 +41,35 @@ def test_an_endpoint_that_is_away_is_one_answer_that_says_so(
     (answer,) = set_up(Settings(home=tmp_path, store_url="s3://bucket"), versioning=False)
     assert not answer.holds
     assert "127.0.0.1:1" in answer.detail
+
+
+LOCAL = "http://store:7070"
+
+
+@pytest.mark.parametrize(
+    ("address", "key", "to_do"),
+    [
+        (LOCAL, "OWN", None),
+        ("", "AKIA", None),
+        ("", "", None),
+        ("https://s3.example", "theirs", None),
+        (LOCAL, "AKIA", "AWS_ENDPOINT_URL= .empty. into .env"),
+        (LOCAL, "", "remove AWS_ACCESS_KEY_ID"),
+        ("", "OWN", "names AWS, and no key.*leave both empty for the machine's role"),
+        ("https://s3.example", "OWN", "names https://s3.example, and no key"),
+    ],
+)
+def test_in_compose_address_and_keys_are_of_one_store(
+    address: str, key: str, to_do: str | None
+) -> None:
+    given = {"AWS_ENDPOINT_URL": address, "AWS_ACCESS_KEY_ID": key}
+    refuse_contradiction(given)  # elsewhere nothing is known of a second key
+    told = given | {"STORE_ENDPOINT_URL": LOCAL, "STORE_ACCESS_KEY_ID": "OWN"}
+    if to_do is None:
+        refuse_contradiction(told)
+        return
+    with pytest.raises(SettingsError, match=to_do):
+        refuse_contradiction(told)
 
 
 class Careless(DirectoryStore):
