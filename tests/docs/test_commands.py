@@ -13,6 +13,10 @@ from tests.docs.blocks import ROOT, all_pages
 from tests.docs.reader import Reader, reading
 from tests.graph.command import SCALECAST
 
+pytestmark = pytest.mark.skipif(
+    shutil.which("curl") is None, reason="the pages ask with curl (apt-get install curl)"
+)
+
 PAGES = (
     "quickstart.md",
     "README.md",
