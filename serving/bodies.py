@@ -5,11 +5,12 @@ FastAPI's own body parsing has no size limit and is not strict about JSON's type
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import numpy as np
 from fastapi import Request
+from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 from pydantic.json_schema import models_json_schema
 from starlette.requests import ClientDisconnect
@@ -79,29 +80,31 @@ def _parsed(body: bytes, model: type[Body]) -> Body:
     return parsed
 
 
-def refuse_crowds(body: bytes) -> None:
+def refuse_crowds(body: bytes, documents: Sequence[bytes] | None = None) -> None:
     """Refuse JSON of more values than ``MAX_VALUES``, before a parser makes objects of them.
+
+    Where a body holds several ``documents``, each is counted by itself: a text that ends in none of
+    them would hide what comes after it.
 
     Raises:
         ApiError: 413.
     """
-    if (found := values_of(body)) > MAX_VALUES:
+    if _marks(np.frombuffer(body, np.uint8)) <= MAX_VALUES:
+        return
+    if (found := sum(map(values_of, documents or [body]))) > MAX_VALUES:
         rule = f"must have at most {MAX_VALUES} values"
         raise ApiError(413, problem("body", None, rule, found=f"{found} values"))
 
 
-def values_of(body: bytes) -> int:
-    """Count, without parsing, what comes before a value: commas, and openings of lists and objects.
+def values_of(document: bytes) -> int:
+    """Count, without parsing, the commas and openings outside of texts: one before each value."""
+    plain = document.replace(rb"\\", b"").replace(rb"\"", b"")
+    octets = np.frombuffer(plain, np.uint8)
+    return _marks(octets[~np.logical_xor.accumulate(octets == ord('"'))])
 
-    Where that is many, only those outside of texts.
-    """
-    octets = np.frombuffer(body, np.uint8)
-    found = sum(int(np.count_nonzero(octets == mark)) for mark in _MARKS)
-    if found <= MAX_VALUES:
-        return found
-    octets = np.frombuffer(body.replace(rb"\\", b"").replace(rb"\"", b""), np.uint8)
-    outside = ~np.logical_xor.accumulate(octets == ord('"'))
-    return sum(int(np.count_nonzero(outside & (octets == mark))) for mark in _MARKS)
+
+def _marks(octets: NDArray[np.uint8]) -> int:
+    return sum(int(np.count_nonzero(octets == mark)) for mark in _MARKS)
 
 
 def media_type_of(request: Request) -> str:

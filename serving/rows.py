@@ -82,11 +82,11 @@ def from_lines(body: bytes) -> Asked:
     Raises:
         ApiError: 422 if there is no line, or there are too many; 413.
     """
-    refuse_crowds(body)
     lines = [line for line in body.split(b"\n") if line.strip(b" \t\r")]
     if not 0 < len(lines) <= MAX_ROWS:
         rule = f"must have 1 to {MAX_ROWS} lines"
         raise ApiError(422, problem("body", None, rule, found=f"{len(lines)} lines"))
+    refuse_crowds(body, lines)
     quick = _quick_lines(lines)
     if quick is not None:
         return Asked(quick, list(range(len(lines))), {})

@@ -58,6 +58,11 @@ GREEDY = {
     "one line": Greedy(
         "/predict/batch", filled(ALMOST_A_ROW + b"[", b"[]", b"]}"), "application/x-ndjson"
     ),
+    "a line after half a text": Greedy(
+        "/predict/batch",
+        b'"\n' + filled(ALMOST_A_ROW + b"[", b"[]", b"]}")[:-100],
+        "application/x-ndjson",
+    ),
     "lines that look plain": Greedy(
         "/predict/batch",
         b"\n".join([ALMOST_A_ROW + b"[" + b"[]," * 20_000 + b"1]}"] * (SIZE // 61_000)),
