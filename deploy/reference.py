@@ -57,7 +57,8 @@ def commands_page() -> Iterator[str]:
     yield "# Commands\n\n"
     yield "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a file was refused. Most have `--json`. "
     yield '`eval "$(scalecast completion bash)"` in `~/.bashrc` completes them (zsh, fish, too).\n'
-    root = click.Context(cli, info_name="scalecast", terminal_width=100, max_content_width=100)
+    settings = {**cli.context_settings, "terminal_width": 100, "max_content_width": 100}
+    root = click.Context(cli, info_name="scalecast", **settings)
     for name in sorted(cli.commands):
         command = cli.commands[name]
         context = click.Context(

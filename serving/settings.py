@@ -82,6 +82,10 @@ class Settings:
         Raises:
             SettingsError: naming the variable that is malformed.
         """
+        for name in ("SCALECAST_HOME", "SCALECAST_STORE_URL"):
+            if environment.get(name) == "":
+                # Whoever lost it shall not wait for a model in a folder that nobody writes.
+                raise SettingsError(f"{name}: is empty; name a place, or unset it for the default")
         environment = {name: value for name, value in environment.items() if value}
         home = Path(environment.get("SCALECAST_HOME", ".scalecast")).expanduser().absolute()
         keys_file = environment.get("SCALECAST_API_KEYS_FILE")

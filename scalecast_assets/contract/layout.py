@@ -10,8 +10,10 @@ from typing import Final
 RAW_PREFIX: Final = "raw/"
 MODELS_PREFIX: Final = "models/"
 FORECASTS_PREFIX: Final = "forecasts/"
+ARCHIVE_PREFIX: Final = "archive/"
 MADE_PREFIXES: Final = (
-    "candidates/", "forecasts/", "models/", "quarantine/", "serving/", "state/", "training_sets/",
+    "candidates/", FORECASTS_PREFIX, MODELS_PREFIX, "quarantine/", "serving/", "state/",
+    "training_sets/",
 )  # fmt: skip
 """What is made of the files; those themselves are in ``raw/`` and ``archive/``."""
 
@@ -74,7 +76,7 @@ def state_key(sha256: str) -> str:
 
 def archive_key(sha256: str) -> str:
     """``archive/sha256/<aa>/<sha256>``: the bytes of an accepted raw file."""
-    return f"archive/sha256/{check_sha256(sha256)[:2]}/{sha256}"
+    return f"{ARCHIVE_PREFIX}sha256/{check_sha256(sha256)[:2]}/{sha256}"
 
 
 def forecast_key(origin: str, name: str) -> str:

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from scalecast_assets import keys
+from scalecast_assets.contract.layout import ARCHIVE_PREFIX, MADE_PREFIXES, RAW_PREFIX
 from scalecast_assets.definitions import build_definitions
 from scalecast_assets.ingest.schema import ensure_schema
 from scalecast_assets.monitoring.retraining import request_retraining, waiting_requests
@@ -46,6 +47,11 @@ def purge_by_job(world: World, *, dry_run: bool) -> dict[str, int]:
         area = str(record.data["area"])
         found[area] = found.get(area, 0) + 1
     return found
+
+
+def test_whatever_a_run_writes_is_of_an_area_that_purge_and_restore_know(finished: World) -> None:
+    areas = {info.key.partition("/")[0] + "/" for info in finished.store.list()}
+    assert areas - {RAW_PREFIX, ARCHIVE_PREFIX} == set(MADE_PREFIXES) - {"quarantine/"}
 
 
 def test_the_daily_job_leaves_what_the_next_run_and_the_served_model_need(world: World) -> None:

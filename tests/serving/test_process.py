@@ -153,6 +153,8 @@ def test_the_default_store_is_a_folder_of_the_home(tmp_path: Path) -> None:
         ("SCALECAST_API_PORT", "70000"),
         ("SCALECAST_POLL_SECONDS", "0"),
         ("SCALECAST_POLL_SECONDS", "nan"),
+        ("SCALECAST_HOME", ""),
+        ("SCALECAST_STORE_URL", ""),
         ("SCALECAST_STORE_URL", "ftp://somewhere"),
         ("SCALECAST_STORE_URL", "file://relative"),
         ("SCALECAST_LOG_LEVEL", "loud"),
