@@ -1,5 +1,6 @@
 """What ``.env`` says reaches the containers: each setting of docs/settings.md, and no other way."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from scalecast_assets.settings import variable
 from serving.settings import OWN_VARIABLES
 from serving.settings import Settings as SidecarSettings
 from tests.deploy.compose import MADE, SERVICES, environment_of
+from tests.graph.command import ROOT
 
 PIPELINE = ("setup", "code", "webserver", "webserver-read-only", "daemon")
 SIDECARS = ("api-1", "api-2")
@@ -93,6 +95,20 @@ def test_with_nothing_written_everything_has_its_default(
             "AWS_ENDPOINT_URL": "http://store:7070",
         }
     )
+
+
+def test_grafana_reads_the_warehouse_where_env_says_that_it_is() -> None:
+    text = (ROOT / "deploy/grafana/datasources/datasources.yml").read_text()
+    expected = {
+        "READER_PASSWORD": "r",
+        "READER_HOST": "postgres:5432",
+        "READER_DATABASE": "scalecast",
+        "READER_SSLMODE": "disable",
+    }
+    assert set(re.findall(r"\$(\w+)", text)) == set(expected)
+    elsewhere = dict.fromkeys(expected, "as written")
+    for written, found in (({}, expected), (elsewhere, elsewhere)):
+        assert environment_of("grafana", MADE | written).items() >= found.items()
 
 
 BEFORE_STORE_KEYS = """\
