@@ -36,6 +36,8 @@ echo
 [ "$(curl -s -o /dev/null -w '%{http_code}' http://127.0.0.1:8081/server_info)" = 401 ]
 [ "$(curl -s -o /dev/null -w '%{http_code}' -X POST -H 'Origin: https://elsewhere.example' http://127.0.0.1:8081/graphql)" = 403 ]
 kept=$(mktemp -d)
+# What is in it belongs to the container's account, which alone can take it away.
+trap 'docker compose run --rm --no-deps -T -v "$kept:/backup" code rm -rf /backup/smoke || :; rm -rf "$kept"' EXIT
 chmod 777 "$kept"
 docker compose run --rm --no-deps -T -v "$kept:/backup" code scalecast backup /backup/smoke
 docker compose run --rm --no-deps -T -v "$kept:/backup:ro" code scalecast restore /backup/smoke --check

@@ -14,7 +14,11 @@ from deploy.dashboards.reading import read_all
 
 @click.command()
 @click.option("--prometheus", required=True, help="Its address, http://…")
-@click.option("--database", required=True, help="The warehouse, postgresql://scalecast_reader:…")
+@click.option(
+    "--database",
+    required=True,
+    help="The warehouse, postgresql://scalecast_reader@…; the password from PGPASSWORD or .pgpass.",
+)
 @click.option(
     "--output", required=True, type=click.Path(file_okay=False, path_type=Path), help="A folder."
 )

@@ -64,17 +64,19 @@ def set_up_database(runtime: Runtime) -> list[Answer]:
 def refuse_contradiction(environment: Mapping[str, str]) -> None:
     """See that address and keys are of one store, as far as docker-compose.yml can tell.
 
-    It says where its own store is and which key that has; elsewhere there is nothing to compare.
+    It says where its own store is and which key that has; elsewhere there is nothing to compare,
+    although a ``.env`` beside it names the key.
 
     Raises:
         SettingsError: saying which variables to write.
     """
     own_key = environment.get("STORE_ACCESS_KEY_ID")
-    if own_key is None:
+    own_address = environment.get("STORE_ENDPOINT_URL")
+    if own_key is None or own_address is None:
         return
     is_own_key = environment.get("AWS_ACCESS_KEY_ID") == own_key
     address = environment.get("AWS_ENDPOINT_URL")
-    is_own_address = address == environment.get("STORE_ENDPOINT_URL")
+    is_own_address = address == own_address
     if is_own_address and not is_own_key:
         raise SettingsError(
             f"AWS_ACCESS_KEY_ID is set, and the store is that of docker-compose.yml ({address}), "

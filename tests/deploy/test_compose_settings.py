@@ -1,14 +1,20 @@
 """What ``.env`` says reaches the containers: each setting of docs/settings.md, and no other way."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+from dotenv import dotenv_values
 
+from scalecast_assets.commands.init_env import write_env
+from scalecast_assets.commands.setup_store import refuse_contradiction
 from scalecast_assets.settings import Settings as PipelineSettings
 from scalecast_assets.settings import variable
 from serving.settings import OWN_VARIABLES
 from serving.settings import Settings as SidecarSettings
 from tests.deploy.compose import MADE, SERVICES, environment_of
+from tests.graph.command import ROOT
 
 PIPELINE = ("setup", "code", "webserver", "webserver-read-only", "daemon")
 SIDECARS = ("api-1", "api-2")
@@ -89,3 +95,54 @@ def test_with_nothing_written_everything_has_its_default(
             "AWS_ENDPOINT_URL": "http://store:7070",
         }
     )
+
+
+def test_grafana_reads_the_warehouse_where_env_says_that_it_is() -> None:
+    text = (ROOT / "deploy/grafana/datasources/datasources.yml").read_text()
+    expected = {
+        "READER_PASSWORD": "r",
+        "READER_HOST": "postgres:5432",
+        "READER_DATABASE": "scalecast",
+        "READER_SSLMODE": "disable",
+    }
+    assert set(re.findall(r"\$(\w+)", text)) == set(expected)
+    elsewhere = dict.fromkeys(expected, "as written")
+    for written, found in (({}, expected), (elsewhere, elsewhere)):
+        assert environment_of("grafana", MADE | written).items() >= found.items()
+
+
+BEFORE_STORE_KEYS = """\
+# Made by `scalecast init-env`, for docker-compose.yml. Keep it out of version control.
+# These passwords go into the volumes when those are first made; a new file does not change them.
+
+POSTGRES_PASSWORD=of-postgres
+
+# The store inside docker-compose.yml. For AWS or another service, set these to its keys.
+AWS_ACCESS_KEY_ID=scalecast11112222
+AWS_SECRET_ACCESS_KEY=of-the-store
+AWS_REGION=us-east-1
+
+GRAFANA_PASSWORD=of-grafana
+
+# Whoever may change things in the Dagster UI: name "operator", password of-the-ui
+UI_PASSWORD_SHA={SHA}of-the-ui
+"""
+"""As ``scalecast init-env`` wrote it while the store here had the names of AWS."""
+
+
+def test_an_env_of_before_needs_init_env_and_no_work_by_hand(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text(BEFORE_STORE_KEYS)
+    write_env(file)
+    variables = {name: value or "" for name, value in dotenv_values(file).items()}
+    given = {service: environment_of(service, variables) for service in SERVICES}
+    kept = ("scalecast11112222", "of-the-store")
+    store = given["store"]
+    assert (store["ROOT_ACCESS_KEY_ID"], store["ROOT_SECRET_ACCESS_KEY"]) == kept
+    for service in (*PIPELINE, *SIDECARS):
+        environment = given[service]
+        assert environment["AWS_ENDPOINT_URL"] == "http://store:7070"
+        assert (environment["AWS_ACCESS_KEY_ID"], environment["AWS_SECRET_ACCESS_KEY"]) == kept
+    assert given["postgres"]["POSTGRES_PASSWORD"] == "of-postgres"
+    assert given["grafana"]["GF_SECURITY_ADMIN_PASSWORD"] == "of-grafana"
+    refuse_contradiction(given["setup"])

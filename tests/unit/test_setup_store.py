@@ -64,6 +64,7 @@ def test_in_compose_address_and_keys_are_of_one_store(
 ) -> None:
     given = {"AWS_ENDPOINT_URL": address, "AWS_ACCESS_KEY_ID": key}
     refuse_contradiction(given)  # elsewhere nothing is known of a second key
+    refuse_contradiction(given | {"STORE_ACCESS_KEY_ID": "OWN"})  # on the host, out of .env
     told = given | {"STORE_ENDPOINT_URL": LOCAL, "STORE_ACCESS_KEY_ID": "OWN"}
     if to_do is None:
         refuse_contradiction(told)
