@@ -42,7 +42,8 @@ def test_a_command_of_ours_has_that_verb_and_those_options(page: Path) -> None:
             continue
         assert words[0] in cli.commands, mention
         command = cli.commands[words[0]]
-        parser = command.make_parser(click.Context(command))
+        root = click.Context(cli, **cli.context_settings)
+        parser = command.make_parser(click.Context(command, parent=root))
         try:
             _, too_many, _ = parser.parse_args(words[1:])
         except click.BadOptionUsage:  # a sentence names an option without its value
