@@ -252,7 +252,7 @@ def test_the_schedule_is_what_the_settings_say(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["", "weekly", "0 3 * *", "61 3 * * 1", "0 3 * * 1 2 3", "OFF", "0 0 30 2 *"]
+    "value", ["weekly", "0 3 * *", "61 3 * * 1", "0 3 * * 1 2 3", "OFF", "0 0 30 2 *"]
 )
 def test_what_is_no_cron_string_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str
