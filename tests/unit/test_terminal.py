@@ -22,6 +22,9 @@ from scalecast_assets.settings import Settings
 from serving.logs import configure
 from tests.graph.command import SCALECAST, Shell
 
+TERMINAL = {"FORCE_COLOR": "1", "TERM": "xterm-256color"}
+"""For a console that is none, whatever the one is like in which the tests run."""
+
 
 def on_terminal(*arguments: str, **environment: str) -> bytes:
     """Everything a command writes to a terminal of its own."""
@@ -54,7 +57,7 @@ def test_colours_are_for_terminals_and_for_those_who_want_them(tmp_path: Path) -
 
 def test_what_runs_is_told_with_the_steps_that_are_done_and_fits_a_narrow_terminal() -> None:
     written = io.StringIO()
-    console = Console(file=written, force_terminal=True, width=60, soft_wrap=True, no_color=True)
+    console = Console(file=written, _environ=TERMINAL, width=60, soft_wrap=True, no_color=True)
     progress = Progress(console)
     progress.begins(3)
     progress.started("raw_demand")
@@ -71,7 +74,7 @@ def test_what_runs_is_told_with_the_steps_that_are_done_and_fits_a_narrow_termin
 
 
 def test_a_line_that_is_too_long_goes_on_below_its_place_and_breaks_between_words() -> None:
-    narrow = Console(file=io.StringIO(), force_terminal=True, width=30)
+    narrow = Console(file=io.StringIO(), _environ=TERMINAL, width=30)
     text = "ten words of two to five letters that do not fit at all"
     lines = hung(text, narrow, first=10, indent=4).splitlines()
     assert " ".join(line.strip() for line in lines) == text
@@ -97,7 +100,7 @@ def test_a_table_leaves_out_what_matters_least_until_it_fits(
         return table
 
     written = io.StringIO()
-    console = Console(file=written, force_terminal=True, width=width, no_color=True)
+    console = Console(file=written, _environ=TERMINAL, width=width, no_color=True)
     console.print(fitted(build, "abcd", ["d", "b", "c"], console))
     text = written.getvalue()
     assert {column for column in "abcd" if column * 6 in text} == set(shown)
@@ -117,7 +120,7 @@ def test_while_postgres_is_up_our_own_console_may_still_be_coloured(
 
 def test_a_count_is_a_moving_bar_on_a_terminal_with_the_time_left() -> None:
     written = io.StringIO()
-    console = Console(file=written, force_terminal=True, width=100)
+    console = Console(file=written, _environ=TERMINAL, width=100)
     with Counter("objects", console) as counter:
         counter.count(1, 4)
         counter.say("a line that stays")
@@ -142,7 +145,7 @@ def test_elsewhere_a_count_is_a_line_now_and_then(monkeypatch: pytest.MonkeyPatc
 
 def test_of_what_is_known_by_its_share_the_whole_is_guessed() -> None:
     written = io.StringIO()
-    with Counter("rows", Console(file=written, force_terminal=True, width=100)) as counter:
+    with Counter("rows", Console(file=written, _environ=TERMINAL, width=100)) as counter:
         counter.share(250_000, 0.25)
         counter.share(1_010_000, 1.0)
     assert "250,000 of 1,000,000, about" in written.getvalue()
