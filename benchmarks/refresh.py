@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -102,10 +102,16 @@ def measure(store: ObjectStore, home: Path, sample: Path, ahead: int) -> Drop:
 
 
 @contextmanager
-def process(*command: str, **environment: str) -> Iterator["subprocess.Popen[str]"]:
+def process(
+    *command: str, environment: Mapping[str, str] | None = None, stderr: int | None = None
+) -> Iterator["subprocess.Popen[str]"]:
     """A process that is up for as long as the block lasts."""
     running = subprocess.Popen(
-        command, env={**os.environ, **environment}, stdout=subprocess.PIPE, text=True
+        command,
+        env={**os.environ, **(environment or {})},
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
     )
     try:
         yield running
@@ -120,7 +126,8 @@ def bucket() -> Iterator[tuple[S3Store, dict[str, str]]]:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = str(probe.getsockname()[1])
     url = f"http://127.0.0.1:{port}"
-    with process(sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", port):
+    moto = (sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", port)
+    with process(*moto, stderr=subprocess.DEVNULL):  # a line for each request
         until(lambda: _answers(int(port)))
         client = boto3.client(
             "s3", endpoint_url=url, region_name="us-east-1",
@@ -149,7 +156,7 @@ def drops(store: ObjectStore, home: Path, settings: dict[str, str]) -> list[Drop
     sample = Path(facts["file"])
     quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     subprocess.run([COMMAND, "run", "--csv", str(sample)], env=environment, check=True, **quiet)
-    with process(COMMAND, "up", "--json", **environment) as up:
+    with process(COMMAND, "up", "--json", environment=environment) as up:
         assert up.stdout is not None
         up.stdout.readline()
         return [measure(store, home, sample, ahead) for ahead in range(1, DROPS + 1)]
